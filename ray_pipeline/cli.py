@@ -1,0 +1,36 @@
+"""`rayton score`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def mount(app: typer.Typer) -> None:
+    """Adds the commands of this package."""
+    app.command()(score)
+
+
+def score(
+    job: Annotated[Path, typer.Argument(help="The job file (TOML).", metavar="JOB.toml")],
+    ray_address: Annotated[
+        str | None,
+        typer.Option(envvar="RAY_ADDRESS", help="A running Ray cluster; without one Ray is started on this machine."),
+    ] = None,
+) -> None:
+    """Score every row of a bucket. Run it again to resume: what is committed is not scored twice."""
+    from rich.console import Console
+
+    from ray_pipeline.spec import load_job
+
+    spec = load_job(job)  # before Ray is imported: a mistake in the file is told at once
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+    from ray_pipeline.job import run_job
+    from ray_pipeline.report import Report
+    from triton_models.home import home_from
+
+    run_job(spec, home_from(os.environ), ray_address, Report(Console(), spec.output.uri))

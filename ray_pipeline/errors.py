@@ -1,0 +1,37 @@
+"""The errors of a job."""
+
+from __future__ import annotations
+
+from triton_models.errors import RaytonError
+
+
+class JobFileError(RaytonError):
+    """The job file cannot be read or says something that makes no sense."""
+
+
+class InputError(RaytonError):
+    """The input of a job is not what the job file says, or has changed since it was planned."""
+
+
+class OutputError(RaytonError):
+    """The output folder cannot take this job, or does not hold in the end what it should."""
+
+
+class PlacementError(RaytonError):
+    """The Ray cluster has no node that can score."""
+
+
+class InferenceError(RaytonError):
+    """A request to a node server did not succeed; the subclasses say what that means for its rows."""
+
+
+class RetryableError(InferenceError):
+    """The server was not there or had no room: the same request may succeed later."""
+
+
+class RefusedError(InferenceError):
+    """The server cannot answer this request; a part of its rows may be to blame."""
+
+
+class FatalError(InferenceError):
+    """No request of this job can succeed until a person changes something."""

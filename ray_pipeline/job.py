@@ -1,0 +1,144 @@
+"""The story of a job: what there is to do, who does it, and whether it all adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from ray_pipeline import output as outputs
+from ray_pipeline.models import JobModel, check_input_types, job_model
+from ray_pipeline.output import Totals
+from ray_pipeline.pipeline import Flow, score_chunks
+from ray_pipeline.placement import FindServer, connected
+from ray_pipeline.plan import Plan, make_plan
+from ray_pipeline.report import Report
+from ray_pipeline.servers import SameAddress, repository_of, resolve_versions, started_servers
+from ray_pipeline.sinks.parquet import PartResult
+from ray_pipeline.spec import JobSpec
+from triton_models.errors import RaytonError
+from triton_models.storage import Storage, open_storage
+
+
+def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report) -> Totals:
+    """Scores everything that is not scored yet; the same call resumes a job that was killed.
+
+    `home` is Rayton's folder on this machine, `ray_address` a running Ray cluster (None starts one here). Gives the
+    totals of the whole job. Raises RaytonError: then there is no `_SUCCESS`, and all that was committed stays.
+    """
+    output = open_storage(spec.output.uri, spec.storage.endpoint_url)
+    earlier = outputs.read_claim(output)
+    fixed = _fixed_versions(spec, earlier)
+    if earlier is not None:
+        outputs.check_claim(output, earlier, fingerprint(spec, fixed, _checksums(earlier)))
+        if complete := outputs.read_success(output):
+            report.already_complete(complete)
+            return complete
+    plan = outputs.read_plan(output) or make_plan(spec)
+    repository = repository_of(spec, home)
+    report.planned(plan)
+    with _worker_errors_unwrapped(), connected(ray_address) as nodes:
+        versions = resolve_versions(spec, fixed, repository, nodes[0])
+        models = [job_model(model, repository, version) for model, version in zip(spec.models, versions, strict=True)]
+        for model in models:
+            check_input_types(model, plan.schema)
+        outputs.claim(output, fingerprint(spec, versions, [model.checksum for model in models]))
+        outputs.write_plan(output, plan)
+        report.resolved(models, nodes)
+        with _servers(spec, repository, models, home, nodes) as find_server:
+            results = list(report.watched(_scored(spec, plan, output, models, len(nodes), find_server, report)))
+    totals = outputs.finish(output, plan, results)
+    report.finished(totals)
+    return totals
+
+
+def fingerprint(spec: JobSpec, versions: Sequence[int | None], checksums: Sequence[str]) -> dict[str, Any]:
+    """What decides the answers of a job; kept in `_job.json`. Holds no secret: credentials are not in a job file."""
+    models = [
+        {
+            "name": model.name,
+            "version": version,
+            "checksum": checksum,
+            "inputs": model.inputs,
+            "outputs": model.outputs,
+        }
+        for model, version, checksum in zip(spec.models, versions, checksums, strict=False)
+    ]
+    return {
+        "format": 1,
+        "input": {
+            "uri": spec.input.uri,
+            "keep": list(spec.input.keep),
+            "rows_per_chunk": spec.input.rows_per_chunk,
+        },
+        "models": models,
+    }
+
+
+def _fixed_versions(spec: JobSpec, earlier: dict[str, Any] | None) -> list[int | None]:
+    """The version of each model that the job file pins, or that the first run of the job has found."""
+    found = [model["version"] for model in earlier["models"]] if earlier is not None else []
+    found += [None] * (len(spec.models) - len(found))
+    return [model.version or version for model, version in zip(spec.models, found, strict=False)]
+
+
+def _checksums(earlier: dict[str, Any]) -> list[str]:
+    return [model["checksum"] for model in earlier["models"]]
+
+
+def _servers(
+    spec: JobSpec, repository: Storage, models: Sequence[JobModel], home: Path, nodes: Sequence[str]
+) -> AbstractContextManager[FindServer]:
+    if spec.triton.url is not None:
+        return nullcontext(SameAddress(spec.triton.url))
+    return started_servers(repository, {model.name: model.version for model in models}, home, nodes)
+
+
+def _scored(
+    spec: JobSpec,
+    plan: Plan,
+    output: Storage,
+    models: Sequence[JobModel],
+    nodes: int,
+    find_server: FindServer,
+    report: Report,
+) -> Iterator[PartResult]:
+    """Scores the chunks that no earlier run has committed."""
+    there = outputs.committed(output)
+    chunks = [chunk for chunk in plan.chunks if chunk.part not in there]
+    report.remaining(chunks, len(plan.chunks) - len(chunks))
+    if not chunks:
+        return iter(())
+    flow = Flow(
+        input=open_storage(plan.folder, spec.storage.endpoint_url),
+        output=output,
+        schema=plan.schema,
+        models=tuple(models),
+        keep=spec.input.keep,
+    )
+    return score_chunks(chunks, flow, nodes, find_server, spec.triton.timeout_s)
+
+
+@contextmanager
+def _worker_errors_unwrapped() -> Iterator[None]:
+    """An error that a worker raised for a person arrives inside Ray's errors; it is what the person shall see."""
+    try:
+        yield
+    except RaytonError as error:
+        raise _innermost(error) from error
+    except Exception as error:
+        inner = _innermost(error)
+        if inner is error:
+            raise
+        raise inner from error
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The RaytonError that caused `error`, or `error` itself where none did."""
+    found, seen = error, error
+    while (seen_next := getattr(seen, "cause", None) or seen.__cause__) is not None:
+        seen = seen_next
+        if isinstance(seen, RaytonError):
+            found = seen
+    return found

@@ -1,0 +1,99 @@
+"""What a job needs to know of each of its models: its card, its live tensors, and which columns they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from ray_pipeline.errors import InputError, JobFileError
+from ray_pipeline.spec import ModelSpec
+from triton_models.card import Card, Preparation, TextPreparation
+from triton_models.repository import layout
+from triton_models.repository.versions import read_card
+from triton_models.storage import Storage
+from triton_models.tensors import TensorSpec
+
+
+@dataclass(frozen=True)
+class JobModel:
+    """One model of a job at the version that was fixed when the job began. Plain values: it travels to every worker.
+
+    `columns` maps what the card asks for to input columns, `results` output tensors to output columns. `tokenizer` is
+    the text of `tokenizer.json`, empty where no text is prepared. `checksum` is the SHA-256 of `model.onnx`.
+    """
+
+    name: str
+    version: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int
+    preparation: Preparation
+    columns: dict[str, str]
+    results: dict[str, str]
+    tokenizer: str
+    checksum: str
+
+    @cached_property
+    def wanted(self) -> tuple[TensorSpec, ...]:
+        """The outputs that the job asked for, in its order."""
+        by_name = {tensor.name: tensor for tensor in self.outputs}
+        return tuple(by_name[name] for name in self.results)
+
+
+def job_model(spec: ModelSpec, repository: Storage, version: int) -> JobModel:
+    """Reads the card of a version and checks that the job file fits it.
+
+    Raises RepositoryError or CardError for the version, JobFileError for the job file.
+    """
+    card = read_card(repository, spec.name, version)
+    where = f"models.{spec.name}"
+    _check_names(f"{where}.inputs", spec.inputs, card.columns, required=True)
+    _check_names(f"{where}.outputs", spec.outputs, [tensor.name for tensor in card.outputs], required=False)
+    if card.max_batch_size == 0:
+        raise JobFileError(f"{where}: version {version} has no batch axis; export it with one to score many rows")
+    for tensor in card.inputs:
+        if tensor.shape.count(-1) > 1:
+            raise JobFileError(f"{where}: input {tensor} has several moving axes; a column can fill only one")
+    return JobModel(
+        name=spec.name,
+        version=version,
+        inputs=card.inputs,
+        outputs=card.outputs,
+        max_batch_size=card.max_batch_size,
+        preparation=card.preparation,
+        columns=dict(spec.inputs),
+        results=dict(spec.outputs),
+        tokenizer=_tokenizer(card, repository),
+        checksum=card.files["model.onnx"],
+    )
+
+
+def check_input_types(model: JobModel, schema: pa.Schema) -> None:
+    """Raises InputError if a column cannot hold what the model asks for, whatever its rows say."""
+    if not isinstance(model.preparation, TextPreparation):
+        return
+    column = model.columns["text"]
+    kind = schema.field(column).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+        raise InputError(f"column {column!r} is {kind}; model {model.name!r} reads text, which must be string")
+
+
+def _tokenizer(card: Card, repository: Storage) -> str:
+    if not isinstance(card.preparation, TextPreparation):
+        return ""
+    folder = PurePosixPath(layout.version_path(card.name, card.version))
+    return repository.read(str(folder / card.preparation.tokenizer)).decode()
+
+
+def _check_names(where: str, given: dict[str, str], known: list[str] | tuple[str, ...], *, required: bool) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise JobFileError(f"{where}: the model has no {unknown[0]!r}; it has {', '.join(known)}")
+    missing = [name for name in known if name not in given]
+    if required and missing:
+        raise JobFileError(f"{where}: {missing[0]!r} needs a column")

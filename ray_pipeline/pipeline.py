@@ -1,0 +1,114 @@
+"""The way of the data through Ray Data: read and prepare, score, write. One chunk stays one block all the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
+
+from ray_pipeline.chunk import Chunk
+from ray_pipeline.errors import InputError
+from ray_pipeline.models import JobModel
+from ray_pipeline.placement import SERVER_RESOURCE, FindServer
+from ray_pipeline.prepare.rows import prepare
+from ray_pipeline.scoring.actor import Scorer
+from ray_pipeline.sinks.parquet import PartResult, write_part
+from ray_pipeline.sources.listing import format_of
+from triton_models.storage import Storage
+
+_WRITE_CPUS = 0.25
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What every worker needs to know of a job. Plain values."""
+
+    input: Storage
+    output: Storage
+    schema: pa.Schema
+    models: tuple[JobModel, ...]
+    keep: tuple[str, ...]
+
+
+def score_chunks(
+    chunks: Sequence[Chunk], flow: Flow, nodes: int, find_server: FindServer, timeout_s: float
+) -> Iterator[PartResult]:
+    """Scores chunks on `nodes` nodes at once; gives the result of each as it is committed, in no order.
+
+    Errors of the workers arrive wrapped in Ray's.
+    """
+    _configure()
+    # Large arguments go through the object store, and an actor whose arguments were lost there cannot be restarted.
+    models = [replace(model, tokenizer="") for model in flow.models]
+    dataset = (
+        ray.data.read_datasource(ChunkSource(chunks, flow), override_num_blocks=len(chunks))
+        .map_batches(
+            Scorer,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=nodes),
+            num_cpus=0,
+            resources={SERVER_RESOURCE: 1},
+            fn_constructor_kwargs={"models": models, "find_server": find_server, "timeout_s": timeout_s},
+        )
+        .map_batches(
+            partial(_commit, output=flow.output), batch_size=None, batch_format="pyarrow", num_cpus=_WRITE_CPUS
+        )
+    )
+    for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in results.to_pylist():
+            yield PartResult(**row)
+
+
+class ChunkSource(Datasource):
+    """A read task for each chunk; it reads and prepares, so that tensors and not rows travel to the actors."""
+
+    def __init__(self, chunks: Sequence[Chunk], flow: Flow) -> None:
+        self._chunks = chunks
+        self._flow = ray.put(flow)
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
+    ) -> list[ReadTask]:
+        """One task a chunk, whatever parallelism is asked for."""
+        return [ReadTask(partial(_read, chunk, self._flow), _metadata(chunk)) for chunk in self._chunks]
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Not known before reading."""
+        return None
+
+
+def _read(chunk: Chunk, flow_ref: ray.ObjectRef[Flow]) -> list[pa.Table]:
+    flow = ray.get(flow_ref)
+    found = flow.input.stat(chunk.path)
+    if found is None or found.stamp != chunk.stamp:
+        state = "is gone" if found is None else "has changed"
+        raise InputError(f"{flow.input.uri}/{chunk.path} {state} since the job was planned; score it into a new folder")
+    table = format_of(chunk.path).read(flow.input, chunk, flow.schema)
+    return [prepare(table, flow.models, flow.keep)]
+
+
+def _commit(table: pa.Table, output: Storage) -> pa.Table:
+    return pa.Table.from_pylist([asdict(write_part(output, table))])
+
+
+def _metadata(chunk: Chunk) -> BlockMetadata:
+    return BlockMetadata(num_rows=chunk.rows, size_bytes=None, input_files=(chunk.path,), exec_stats=None)
+
+
+def _configure() -> None:
+    context = DataContext.get_current()
+    # A block that Ray splits would be half a chunk.
+    context.target_max_block_size = None
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    # A server that is waited for, or paused, is not a hang.
+    context.execution_no_progress_timeout_s = -1
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -1,0 +1,1 @@
+"""Rows become tensors: one file for each kind of preparation."""

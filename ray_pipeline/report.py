@@ -1,0 +1,109 @@
+"""What a person sees of a running job: a bar on a terminal, plain lines elsewhere, and a summary at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from ray_pipeline.chunk import Chunk
+from ray_pipeline.models import JobModel
+from ray_pipeline.output import Totals
+from ray_pipeline.plan import Plan
+from ray_pipeline.sinks.parquet import PartResult
+
+_LINE_EVERY_S = 10.0
+
+
+class Report:
+    """Tells the story of a job while it happens. `output` is the URI of the output folder."""
+
+    def __init__(self, console: Console, output: str) -> None:
+        self._console, self._output = console, output
+        self._started = time.monotonic()
+        self._rows_left = 0
+
+    def planned(self, plan: Plan) -> None:
+        """Says what the whole job is."""
+        self._say(f"input   {plan.folder}: {plan.rows:,} rows in {len(plan.chunks):,} chunks")
+        self._say(f"output  {self._output}")
+
+    def resolved(self, models: Sequence[JobModel], nodes: Sequence[str]) -> None:
+        """Says which versions score, and on how many nodes."""
+        names = ", ".join(f"{model.name} version {model.version}" for model in models)
+        self._say(f"model   {names}, on {len(nodes)} node{'s' if len(nodes) != 1 else ''}")
+
+    def remaining(self, chunks: Sequence[Chunk], committed: int) -> None:
+        """Says what is left to do."""
+        self._rows_left = sum(chunk.rows for chunk in chunks)
+        if committed:
+            self._say(
+                f"resume  {committed:,} chunks are committed; {self._rows_left:,} rows in {len(chunks):,} are left"
+            )
+
+    def watched(self, results: Iterator[PartResult]) -> Iterator[PartResult]:
+        """Passes the results on and shows how far the job is."""
+        pace = _Pace(self._rows_left)
+        columns = (TextColumn("        "), BarColumn(), TextColumn("{task.description}"))
+        next_line_s = _LINE_EVERY_S
+        with Progress(*columns, console=self._console, disable=not self._console.is_terminal) as bar:
+            task = bar.add_task(str(pace), total=pace.rows)
+            for result in results:
+                pace.add(result.scored + result.rejected)
+                bar.update(task, completed=pace.done, description=str(pace))
+                if bar.disable and pace.seconds >= next_line_s:
+                    self._say(f"        {pace}")
+                    next_line_s = pace.seconds + _LINE_EVERY_S
+                yield result
+
+    def already_complete(self, totals: Totals) -> None:
+        """Says that there was nothing to do."""
+        self._say(f"done    {_counts(totals)}; the job was complete before")
+        self._where(totals)
+
+    def finished(self, totals: Totals) -> None:
+        """The summary."""
+        self._say(f"done    {_counts(totals)}; this run took {time.monotonic() - self._started:.1f} s")
+        self._where(totals)
+
+    def _where(self, totals: Totals) -> None:
+        self._say(f"        {self._output}/data")
+        if totals.rejected:
+            self._say(f"        {self._output}/rejected names the rejected rows, and why")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Pace:
+    """How far a run is and how fast: from the moment when its first chunk can be under way."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.done = rows, 0
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def add(self, rows: int) -> None:
+        self.done += rows
+
+    def __str__(self) -> str:
+        if not self.done:
+            return f"0 of {self.rows:,} rows"
+        rows_per_s = self.done / max(self.seconds, 1e-9)
+        left_s = (self.rows - self.done) / rows_per_s
+        return f"{self.done:,} of {self.rows:,} rows, {rows_per_s:,.0f} rows/s, {_duration(left_s)} left"
+
+
+def _counts(totals: Totals) -> str:
+    return f"{totals.rows:,} rows = {totals.scored:,} scored + {totals.rejected:,} rejected, in {totals.parts:,} parts"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s" if minutes else f"{rest}s"

@@ -1,0 +1,104 @@
+"""Arrow columns to the tensors of a batch, and the tensors of all batches back to Arrow columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from triton_models.tensors import TensorSpec
+
+Array = np.ndarray[Any, Any]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RowLists:
+    """A list column as two flat arrays: row r holds `values[offsets[r]:offsets[r + 1]]`."""
+
+    values: Array
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> RowLists:
+        """Takes a list column without nulls; copies nothing where its numbers lie in one piece."""
+        array = column.combine_chunks()
+        offsets = array.offsets.to_numpy().astype(np.int64)
+        return cls(array.values.to_numpy(zero_copy_only=False), offsets)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """How many values each row holds, shape [rows]."""
+        return np.diff(self.offsets)
+
+    def stacked(self, rows: Rows, fill: int = 0) -> Array:
+        """The given rows as one array, shape [rows, longest]; shorter ones are filled up at their end."""
+        lengths = self.lengths[rows]
+        width = int(lengths.max(initial=0))
+        array = np.full((len(rows), width), fill, self.values.dtype)
+        for target, row in enumerate(rows):
+            array[target, : lengths[target]] = self.values[self.offsets[row] : self.offsets[row + 1]]
+        return array
+
+
+def wire_shape(tensor: TensorSpec) -> tuple[int, ...]:
+    """The shape of a row in a request: Triton wants at least one axis."""
+    return tensor.shape or (1,)
+
+
+def batch_of(tensor: TensorSpec, stacked: Array) -> Array:
+    """Flat rows in the tensor's own shape and type, shape [rows, ...]; one moving axis takes what is left."""
+    shape = wire_shape(tensor)
+    if -1 in shape and stacked.shape[1] == 0:
+        shape = tuple(0 if size == -1 else size for size in shape)
+    return stacked.astype(tensor.numpy, copy=False).reshape(len(stacked), *shape)
+
+
+class Answers:
+    """Collects one output of a model over the batches of a chunk, in the order of its rows."""
+
+    def __init__(self, tensor: TensorSpec, rows: int) -> None:
+        self._tensor = tensor
+        self._fixed = np.zeros((rows, *tensor.shape), tensor.numpy) if tensor.is_fixed else None
+        self._moving: list[Array | None] = [None] * rows
+
+    def put(self, rows: Rows, values: Array) -> None:
+        """Takes the answers of some rows, shape [rows, ...]."""
+        if self._fixed is not None:
+            self._fixed[rows] = values.reshape(len(rows), *self._tensor.shape)
+            return
+        for row, value in zip(rows, values, strict=True):
+            self._moving[row] = value
+
+    def to_arrow(self, answered: npt.NDArray[np.bool_]) -> pa.Array:
+        """A column with an answer in each row that was `answered`, null in the others."""
+        if self._fixed is not None:
+            return _nulls_where(_fixed_to_arrow(self._fixed), ~answered)
+        rows = [None if value is None else value.tolist() for value in self._moving]
+        return pa.array(rows, arrow_type(self._tensor))
+
+
+def arrow_type(tensor: TensorSpec) -> pa.DataType:
+    """How a column holds an output: numbers, or lists nested as its shape, of fixed size where the size is fixed."""
+    kind = pa.binary() if tensor.dtype == "BYTES" else pa.from_numpy_dtype(tensor.numpy)
+    for size in reversed(tensor.shape):
+        kind = pa.list_(kind) if size == -1 else pa.list_(kind, size)
+    return kind
+
+
+def _fixed_to_arrow(values: Array) -> pa.Array:
+    flat = values.reshape(-1)
+    array = pa.array(list(flat), pa.binary()) if values.dtype == np.object_ else pa.array(flat)
+    for size in reversed(values.shape[1:]):
+        array = pa.FixedSizeListArray.from_arrays(array, size)
+    return array
+
+
+def _nulls_where(array: pa.Array, missing: npt.NDArray[np.bool_]) -> pa.Array:
+    if not missing.any():
+        return array
+    positions = pa.array(np.arange(len(array)), mask=missing)
+    return array.take(positions)

@@ -1,0 +1,173 @@
+"""The servers of a job: one that already runs on each node, or one that is started on each node for the job's life."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import ray
+
+from ray_pipeline.errors import FatalError, JobFileError
+from ray_pipeline.placement import on_node
+from ray_pipeline.retry import waited_for
+from ray_pipeline.spec import JobSpec
+from ray_pipeline.transport.grpc import GrpcTransport
+from triton_models.repository.checkout import check_out
+from triton_models.repository.versions import newest
+from triton_models.server.options import ServerOptions, is_loopback
+from triton_models.server.process import NodeServer
+from triton_models.server.register import repository_served_on
+from triton_models.server.runtime import ensure_runtime
+from triton_models.storage import Storage, open_storage
+
+_NAMESPACE = "rayton"
+
+
+@dataclass(frozen=True)
+class SameAddress:
+    """Every node's server has the same address, seen from the node itself, such as `localhost:8001`."""
+
+    url: str
+
+    def __call__(self) -> str:
+        """The address of this node's server."""
+        return self.url
+
+
+@dataclass(frozen=True)
+class StartedForJob:
+    """Each node's server was started for the job that has this `token`."""
+
+    token: str
+
+    def __call__(self) -> str:
+        """The address of this node's server. Raises FatalError if it is not there."""
+        node = ray.get_runtime_context().get_node_id()
+        try:
+            keeper: Any = ray.get_actor(_actor_name(self.token, node), _NAMESPACE)
+        except ValueError as error:
+            raise FatalError(f"no server was started on node {node} for this job") from error
+        return str(ray.get(keeper.address.remote()))
+
+
+def repository_of(spec: JobSpec, home: Path) -> Storage:
+    """Where the cards of the job's models are: `[triton] repository`, or what this node's `rayton serve` loads.
+
+    Raises JobFileError where neither tells.
+    """
+    triton = spec.triton
+    if triton.repository is not None:
+        return open_storage(triton.repository, spec.storage.endpoint_url)
+    assert triton.url is not None
+    address = urlsplit(f"//{triton.url}")
+    local = is_loopback("127.0.0.1" if address.hostname == "localhost" else address.hostname or "")
+    found = repository_served_on(home, address.port or 8001) if local else None
+    if found is None:
+        raise JobFileError(
+            f"triton.url {triton.url}: no `rayton serve` on this machine tells which repository that server loads; add "
+            "`repository = ...` under [triton], the folder or bucket with the models' cards"
+        )
+    return open_storage(found, spec.storage.endpoint_url)
+
+
+def resolve_versions(spec: JobSpec, fixed: Sequence[int | None], repository: Storage, node: str) -> list[int]:
+    """The version of each model: the one in `fixed` if there is one, or else the newest that is served.
+
+    With a running server that is what the server of `node` has ready; otherwise what the repository holds.
+    Raises FatalError or RepositoryError.
+    """
+    wanted = [(model.name, version) for model, version in zip(spec.models, fixed, strict=True)]
+    if spec.triton.url is None:
+        return [version or newest(repository, name) for name, version in wanted]
+    ask = ray.remote(_served_versions).options(num_cpus=0, scheduling_strategy=on_node(node))
+    versions: list[int] = ray.get(ask.remote(spec.triton.url, wanted, spec.triton.timeout_s))
+    return versions
+
+
+def _served_versions(url: str, wanted: list[tuple[str, int | None]], timeout_s: float) -> list[int]:
+    transport = GrpcTransport(url)
+    waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
+    return [_served_version(transport, name, version, timeout_s) for name, version in wanted]
+
+
+def _served_version(transport: GrpcTransport, name: str, wanted: int | None, timeout_s: float) -> int:
+    there = transport.models(timeout_s)
+    if name not in there:
+        raise FatalError(
+            f"server {transport.address} has no model {name!r} ready; it has {', '.join(there) or 'none'}. "
+            "Publish it with `rayton export`, then start the server again or load it"
+        )
+    versions = transport.versions(name, timeout_s)
+    if wanted is not None and wanted not in versions:
+        raise FatalError(
+            f"server {transport.address} has version {', '.join(map(str, versions))} of {name!r} ready, not {wanted}; "
+            "let its version_policy load that one, or score with another version into a new folder"
+        )
+    return wanted or versions[-1]
+
+
+@contextmanager
+def started_servers(
+    repository: Storage, versions: Mapping[str, int], home: Path, nodes: Sequence[str]
+) -> Iterator[StartedForJob]:
+    """An embedded server with these versions on each node; gone afterwards, and also when this process dies.
+
+    Raises ServerError.
+    """
+    token = uuid.uuid4().hex[:12]
+    keepers: list[Any] = [
+        ray.remote(_ServerKeeper)
+        .options(
+            name=_actor_name(token, node),
+            namespace=_NAMESPACE,
+            num_cpus=0,
+            max_concurrency=1,
+            scheduling_strategy=on_node(node),
+        )
+        .remote()
+        for node in nodes
+    ]
+    try:
+        ray.get([keeper.start.remote(repository, dict(versions), str(home)) for keeper in keepers])
+        yield StartedForJob(token)
+    finally:
+        ray.get([keeper.stop.remote() for keeper in keepers])
+        for keeper in keepers:
+            ray.kill(keeper)
+
+
+class _ServerKeeper:
+    """The Ray actor that owns the server of its node."""
+
+    def __init__(self) -> None:
+        self._server: NodeServer | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="rayton-server-"))
+
+    def start(self, repository: Storage, versions: dict[str, int], home: str) -> None:
+        runtime = ensure_runtime(Path(home), lambda _: None)
+        models = self._folder / "models"
+        models.mkdir()
+        check_out(repository, versions, models)
+        options = ServerOptions(repository=models, log_file=self._folder / "triton.log", models=tuple(versions))
+        self._server = NodeServer.start(runtime, options)
+
+    def address(self) -> str:
+        if self._server is None:
+            raise FatalError("the server of this node was not started")
+        return self._server.grpc_url
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _actor_name(token: str, node: str) -> str:
+    return f"server-{token}-{node}"

@@ -1,0 +1,1 @@
+"""Where scored and rejected rows go: one file for each output format."""

@@ -1,0 +1,126 @@
+"""`job.toml`: what a person writes, checked before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ray_pipeline.errors import JobFileError
+
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Section):
+    """`[input]`: a file, folder or glob, and the columns that are copied to the output.
+
+    `rows_per_chunk` is the size of the unit of work, of retry and of commit.
+    """
+
+    uri: NonEmpty
+    keep: tuple[NonEmpty, ...] = ()
+    rows_per_chunk: int = Field(default=4096, ge=1)
+
+
+class ModelSpec(_Section):
+    """One of `[[models]]`: what the card asks for -> column; output tensor -> column. No version means the newest."""
+
+    name: NonEmpty
+    version: int | None = Field(default=None, ge=1)
+    inputs: dict[NonEmpty, NonEmpty] = Field(min_length=1)
+    outputs: dict[NonEmpty, NonEmpty] = Field(min_length=1)
+
+
+class OutputSpec(_Section):
+    """`[output]`: the folder that gets the parts."""
+
+    uri: NonEmpty
+
+
+class TritonSpec(_Section):
+    """`[triton]`: a running server (`url`), or a repository from which each node gets a server for the life of the job.
+
+    With both, the running server is used and the cards come from the repository. `timeout_s` is how long a server that
+    does not answer is waited for.
+    """
+
+    url: NonEmpty | None = None
+    repository: NonEmpty | None = None
+    timeout_s: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _some_server(self) -> Self:
+        if self.url is None and self.repository is None:
+            raise ValueError("needs url (a running server) or repository (to start one on each node)")
+        return self
+
+
+class StorageSpec(_Section):
+    """`[storage]`: where an S3-compatible store answers that is not Amazon's."""
+
+    endpoint_url: NonEmpty | None = None
+
+
+class JobSpec(_Section):
+    """All that a job file says."""
+
+    input: InputSpec
+    models: tuple[ModelSpec, ...] = Field(min_length=1)
+    output: OutputSpec
+    triton: TritonSpec
+    storage: StorageSpec = StorageSpec()
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> Self:
+        columns = [*self.input.keep, *(column for model in self.models for column in model.outputs.values())]
+        twice = sorted({column for column in columns if columns.count(column) > 1})
+        if twice:
+            raise ValueError(f"the output would have the column {twice[0]!r} twice; name one of them otherwise")
+        return self
+
+
+def load_job(path: Path) -> JobSpec:
+    """Reads a job file. Raises JobFileError naming every wrong key, with the nearest right one."""
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+    except OSError as error:
+        raise JobFileError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise JobFileError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return JobSpec.model_validate(found)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise JobFileError(f"{path} has mistakes:\n{problems}") from error
+
+
+def _explain(problem: Any) -> str:
+    *section, key = problem["loc"] or ("job",)
+    name = ".".join(str(part) for part in problem["loc"]) or "job"
+    if problem["type"] == "extra_forbidden":
+        known = _keys_of(section)
+        near = difflib.get_close_matches(str(key), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"{name}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{name}: missing"
+    return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_of(section: list[Any]) -> list[str]:
+    sections: dict[str, type[_Section]] = {
+        "input": InputSpec,
+        "models": ModelSpec,
+        "output": OutputSpec,
+        "triton": TritonSpec,
+        "storage": StorageSpec,
+    }
+    return list((sections[str(section[0])] if section else JobSpec).model_fields)

@@ -1,0 +1,48 @@
+"""What every transport can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+Tensors = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One batch for one version of a model.
+
+    The first axis of every tensor is the batch; strings are object arrays of `bytes`.
+    """
+
+    model: str
+    version: int
+    inputs: Tensors
+    outputs: tuple[str, ...]
+
+
+class Pending(Protocol):
+    """A batch in flight."""
+
+    def result(self) -> Tensors:
+        """Waits for the answer: the outputs asked for, the batch on their first axis.
+
+        Raises RetryableError, RefusedError or FatalError; they say what the failure means for the rows.
+        """
+        ...
+
+
+class Transport(Protocol):
+    """A way to one node server. `address` is how people know it."""
+
+    address: str
+
+    def send(self, request: Request) -> Pending:
+        """Puts a batch in flight without waiting for its answer."""
+        ...
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        ...

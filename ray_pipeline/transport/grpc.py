@@ -1,0 +1,148 @@
+"""Tensors inside gRPC messages: works with every server, on any node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
+
+from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RetryableError
+from ray_pipeline.transport.base import Request, Tensors
+from triton_models.tensors import dtype_of, dtype_of_numpy
+
+_REQUEST_TIMEOUT_S = 120.0
+_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # Clients with equal options would share one TCP connection with others in their process.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+
+OUTCOMES: dict[grpc.StatusCode, type[InferenceError]] = {
+    grpc.StatusCode.UNAVAILABLE: RetryableError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: RetryableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: RetryableError,
+    grpc.StatusCode.ABORTED: RetryableError,
+    grpc.StatusCode.CANCELLED: RetryableError,
+    grpc.StatusCode.INVALID_ARGUMENT: RefusedError,
+    grpc.StatusCode.OUT_OF_RANGE: RefusedError,
+    grpc.StatusCode.FAILED_PRECONDITION: RefusedError,
+    grpc.StatusCode.INTERNAL: RefusedError,
+    grpc.StatusCode.UNKNOWN: RefusedError,
+    grpc.StatusCode.DATA_LOSS: RetryableError,
+    grpc.StatusCode.NOT_FOUND: FatalError,
+    grpc.StatusCode.ALREADY_EXISTS: FatalError,
+    grpc.StatusCode.PERMISSION_DENIED: FatalError,
+    grpc.StatusCode.UNAUTHENTICATED: FatalError,
+    grpc.StatusCode.UNIMPLEMENTED: FatalError,
+    grpc.StatusCode.OK: FatalError,
+}
+"""What each status means for the rows of a request; OK as an error would be a broken server."""
+
+
+def error_of(error: grpc.RpcError, address: str) -> InferenceError:
+    """Our error for a failed call."""
+    code, details = error.code(), error.details() or "no details"
+    outcome = OUTCOMES[code]
+    if code is grpc.StatusCode.UNAVAILABLE and "protocol is restricted" in details:
+        # Triton says this as if it were not there; waiting would not help.
+        outcome = FatalError
+    if outcome is RefusedError:
+        return outcome(details)
+    return outcome(f"server {address}: {details} ({code.name})")
+
+
+class GrpcTransport:
+    """One channel to one server, for the life of an actor."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+
+    def send(self, request: Request) -> _GrpcPending:
+        """Puts a batch in flight."""
+        call = self._stub.ModelInfer.future(_encoded(request), timeout=_REQUEST_TIMEOUT_S)
+        return _GrpcPending(call, self.address)
+
+    def versions(self, model: str, timeout_s: float) -> list[int]:
+        """The versions of a model that the server has ready, smallest first. Raises InferenceError."""
+        call = service_pb2.ModelMetadataRequest(name=model)
+        found = self._call(self._stub.ModelMetadata, call, timeout_s)
+        return sorted(int(version) for version in found.versions)
+
+    def config(self, model: str, version: int, timeout_s: float) -> ModelConfig:
+        """The config that the server runs a version with. Raises InferenceError."""
+        call = service_pb2.ModelConfigRequest(name=model, version=str(version))
+        return self._call(self._stub.ModelConfig, call, timeout_s).config
+
+    def models(self, timeout_s: float) -> list[str]:
+        """The names of the models that the server has ready. Raises InferenceError."""
+        found = self._call(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest(ready=True), timeout_s)
+        return sorted({model.name for model in found.models})
+
+    def check_ready(self, timeout_s: float) -> None:
+        """Returns if the server is ready to infer. Raises InferenceError."""
+        if not self._call(self._stub.ServerReady, service_pb2.ServerReadyRequest(), timeout_s).ready:
+            raise RetryableError(f"server {self.address} is there but not ready")
+
+    def close(self) -> None:
+        """Closes the channel; batches in flight are cancelled."""
+        self._channel.close()
+
+    def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
+        try:
+            return method(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+
+
+class _GrpcPending:
+    def __init__(self, call: Any, address: str) -> None:
+        self._call, self._address = call, address
+
+    def result(self) -> Tensors:
+        try:
+            return _decoded(self._call.result())
+        except grpc.RpcError as error:
+            raise error_of(error, self._address) from error
+        except grpc.FutureCancelledError as error:
+            raise RetryableError(f"server {self._address}: the request was cancelled") from error
+
+
+def _encoded(request: Request) -> Any:
+    message = service_pb2.ModelInferRequest(model_name=request.model, model_version=str(request.version))
+    for name, array in request.inputs.items():
+        dtype = dtype_of_numpy(array.dtype).triton
+        message.inputs.add(name=name, datatype=dtype, shape=array.shape)
+        message.raw_input_contents.append(_raw(array))
+    for name in request.outputs:
+        message.outputs.add(name=name)
+    return message
+
+
+def _raw(array: np.ndarray[Any, Any]) -> bytes:
+    if array.dtype == np.object_:
+        serialized: bytes = serialize_byte_tensor(array).item()
+        return serialized
+    return np.ascontiguousarray(array).tobytes()
+
+
+def _decoded(message: Any) -> Tensors:
+    return {
+        output.name: _array(output, raw)
+        for output, raw in zip(message.outputs, message.raw_output_contents, strict=True)
+    }
+
+
+def _array(output: Any, raw: bytes) -> np.ndarray[Any, Any]:
+    if output.datatype == "BYTES":
+        flat: np.ndarray[Any, Any] = deserialize_bytes_tensor(raw)
+    else:
+        flat = np.frombuffer(raw, dtype_of(output.datatype).numpy)
+    return flat.reshape(tuple(output.shape))

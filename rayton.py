@@ -1,0 +1,33 @@
+"""The `rayton` command: the commands of the three packages under one name."""
+
+from __future__ import annotations
+
+import sys
+
+import exporter.cli
+import ray_pipeline.cli
+import triton_models.cli
+import typer
+from triton_models.errors import RaytonError
+
+app = typer.Typer(
+    help="Export a model once, serve it with Triton, score whole buckets with it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for package in (exporter, triton_models, ray_pipeline):
+    package.cli.mount(app)
+
+
+def main() -> None:
+    """Runs the command line; an error meant for people is one line on stderr and exit status 1."""
+    try:
+        app()
+    except RaytonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

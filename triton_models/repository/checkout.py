@@ -1,0 +1,47 @@
+"""Chosen versions of a repository as a local folder that a server can load, and nothing but them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
+
+from triton_models.config import from_pbtxt, to_pbtxt
+from triton_models.errors import RepositoryError
+from triton_models.repository import layout
+from triton_models.repository.versions import read_card
+from triton_models.storage import Storage
+
+
+def check_out(repository: Storage, versions: Mapping[str, int], folder: Path) -> None:
+    """Puts one version of each model into `folder`, an empty one, as a repository of its own.
+
+    Versions of a local repository are linked, not copied; those in an object store are downloaded and compared with the
+    checksums of their card. The config is that of the repository, but for its version policy: a server that loads the
+    folder serves exactly these versions. Raises RepositoryError, CardError, ConfigError, StorageError.
+    """
+    for name, version in versions.items():
+        card = read_card(repository, name, version)
+        path = layout.config_path(name)
+        config = from_pbtxt(repository.read(path).decode(), f"{repository.uri}/{path}")
+        config.version_policy.CopyFrom(ModelVersionPolicy(specific=ModelVersionPolicy.Specific(versions=[version])))
+        (folder / name).mkdir()
+        (folder / path).write_text(to_pbtxt(config))
+        target = folder / layout.version_path(name, version)
+        if repository.local is not None:
+            target.symlink_to(repository.local / layout.version_path(name, version), target_is_directory=True)
+            continue
+        for file, checksum in card.files.items():
+            _download(repository, f"{layout.version_path(name, version)}/{file}", target / file, checksum)
+
+
+def _download(repository: Storage, path: str, target: Path, checksum: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = repository.read(path)
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise RepositoryError(
+            f"{repository.uri}/{path} is not what its card says (SHA-256 {checksum}); export it again"
+        )
+    target.write_bytes(content)

@@ -1,0 +1,44 @@
+"""Where things lie in a model repository. Pure rules: nothing here touches a disk."""
+
+from __future__ import annotations
+
+import re
+
+from triton_models.errors import RepositoryError
+
+CONFIG_FILE = "config.pbtxt"
+CARD_FILE = "card.json"
+ASSETS = "assets"
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSION = re.compile(r"[1-9][0-9]*")
+
+
+def checked_name(name: str) -> str:
+    """The name, if a model may be called so. Raises RepositoryError."""
+    if not _MODEL_NAME.fullmatch(name):
+        raise RepositoryError(
+            f"{name!r} cannot be the name of a model; use letters, digits, '.', '_' and '-', "
+            "and begin with a letter or a digit"
+        )
+    return name
+
+
+def version_number(folder: str) -> int | None:
+    """The version that a folder of this name holds, or None if it holds none."""
+    return int(folder) if _VERSION.fullmatch(folder) else None
+
+
+def config_path(name: str) -> str:
+    """`config.pbtxt` of a model, relative to the repository."""
+    return f"{name}/{CONFIG_FILE}"
+
+
+def version_path(name: str, version: int) -> str:
+    """The folder of a version, relative to the repository."""
+    return f"{name}/{version}"
+
+
+def card_path(name: str, version: int) -> str:
+    """The card of a version, relative to the repository."""
+    return f"{name}/{version}/{CARD_FILE}"
