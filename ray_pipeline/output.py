@@ -36,7 +36,9 @@ def read_claim(output: Storage) -> dict[str, Any] | None:
     Raises OutputError if the folder holds something that no job wrote.
     """
     try:
-        claim: dict[str, Any] = json.loads(output.read(JOB_FILE))
+        claim: Any = json.loads(output.read(JOB_FILE))
+        if not isinstance(claim, dict) or "models" not in claim:
+            raise ValueError("it names no models")
     except FileNotFoundError:
         strangers = output.objects()
         if strangers:

@@ -44,7 +44,7 @@ def score_chunks(
 
     Errors of the workers arrive wrapped in Ray's.
     """
-    _configure()
+    configure()
     # Large arguments go through the object store, and an actor whose arguments were lost there cannot be restarted.
     models = [replace(model, tokenizer="") for model in flow.models]
     dataset = (
@@ -58,9 +58,7 @@ def score_chunks(
             resources={SERVER_RESOURCE: 1},
             fn_constructor_kwargs={"models": models, "find_server": find_server, "timeout_s": timeout_s},
         )
-        .map_batches(
-            partial(_commit, output=flow.output), batch_size=None, batch_format="pyarrow", num_cpus=_WRITE_CPUS
-        )
+        .map_batches(partial(commit, output=flow.output), batch_size=None, batch_format="pyarrow", num_cpus=_WRITE_CPUS)
     )
     for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in results.to_pylist():
@@ -95,7 +93,8 @@ def _read(chunk: Chunk, flow_ref: ray.ObjectRef[Flow]) -> list[pa.Table]:
     return [prepare(table, flow.models, flow.keep)]
 
 
-def _commit(table: pa.Table, output: Storage) -> pa.Table:
+def commit(table: pa.Table, output: Storage) -> pa.Table:
+    """Commits a scored chunk; gives its PartResult as a table of one row."""
     return pa.Table.from_pylist([asdict(write_part(output, table))])
 
 
@@ -103,7 +102,8 @@ def _metadata(chunk: Chunk) -> BlockMetadata:
     return BlockMetadata(num_rows=chunk.rows, size_bytes=None, input_files=(chunk.path,), exec_stats=None)
 
 
-def _configure() -> None:
+def configure() -> None:
+    """Sets what a job needs of Ray Data in this process."""
     context = DataContext.get_current()
     # A block that Ray splits would be half a chunk.
     context.target_max_block_size = None

@@ -79,6 +79,8 @@ def _check_columns(where: str, schema: pa.Schema, wanted: Iterable[str]) -> None
         if column not in schema.names:
             there = ", ".join(schema.names) or "none"
             raise InputError(f"{where} has no column {column!r}; its columns are {there}")
+        if schema.names.count(column) > 1:
+            raise InputError(f"{where} has several columns {column!r}; give them different names")
         if column.startswith(INTERNAL):
             raise InputError(f"{where}: a column called {column!r} cannot be used; names with {INTERNAL!r} are taken")
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ray_pipeline.chunk import INTERNAL
 from ray_pipeline.errors import JobFileError
 
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -83,6 +84,17 @@ class JobSpec(_Section):
         twice = sorted({column for column in columns if columns.count(column) > 1})
         if twice:
             raise ValueError(f"the output would have the column {twice[0]!r} twice; name one of them otherwise")
+        taken = [column for column in columns if column.startswith(INTERNAL)]
+        if taken:
+            raise ValueError(f"the output cannot have a column {taken[0]!r}; names with {INTERNAL!r} are taken")
+        return self
+
+    @model_validator(mode="after")
+    def _each_model_once(self) -> Self:
+        names = [model.name for model in self.models]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"model {twice[0]!r} is there twice; score its other version or column with another job")
         return self
 
 

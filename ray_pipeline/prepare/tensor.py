@@ -23,10 +23,11 @@ def prepare_tensor(values: pa.ChunkedArray, column: str, tensor: TensorSpec, rea
     if fast is not None:
         return fast
     rows: list[Any] = [None] * len(reasons)
+    given = _number_type(values.type)
     for row, value in enumerate(values.to_pylist()):
         if reasons[row] is None:
             try:
-                rows[row] = _flat(value, tensor)
+                rows[row] = _flat(value, tensor, given)
             except (ValueError, TypeError, OverflowError) as error:
                 reasons[row] = f"column {column!r}: {error}"
     return pa.array(rows, pa.list_(kind))
@@ -45,7 +46,16 @@ def _whole(values: pa.ChunkedArray, tensor: TensorSpec, kind: pa.DataType) -> pa
     return pa.FixedSizeListArray.from_arrays(numbers, size).cast(pa.list_(kind))
 
 
-def _flat(value: Any, tensor: TensorSpec) -> list[Any]:
+def _number_type(kind: pa.DataType) -> np.dtype[Any] | None:
+    """The numpy type of the numbers in a column, None where it holds none. Not left to numpy to guess from a row: it
+    takes no numbers, and large unsigned ones beside small ones, for floats."""
+    while pa.types.is_nested(kind) and kind.num_fields == 1:
+        kind = kind.field(0).type
+    is_number = pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return np.dtype(kind.to_pandas_dtype()) if is_number else None
+
+
+def _flat(value: Any, tensor: TensorSpec, given: np.dtype[Any] | None) -> list[Any]:
     if value is None:
         raise ValueError(f"null is not a {tensor}")
     if tensor.dtype == "BYTES":
@@ -54,16 +64,18 @@ def _flat(value: Any, tensor: TensorSpec) -> list[Any]:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"the lists of this row differ in length; {tensor} is wanted") from error
-    if array.dtype == np.object_ or array.dtype.kind in "USMm":
+    if given is None or array.dtype == np.object_:
         raise ValueError(f"{_shown(value)} is not made of numbers only; {tensor} is wanted")
     _check_shape(array.shape, tensor)
-    return _converted(array, tensor).reshape(-1).tolist()
+    return _converted(np.asarray(value, given), tensor).reshape(-1).tolist()
 
 
 def _flat_bytes(value: Any, tensor: TensorSpec) -> list[bytes]:
     values = np.asarray(value, dtype=np.object_)
     _check_shape(values.shape, tensor)
-    return [one.encode() if isinstance(one, str) else one for one in values.reshape(-1)]
+    if not all(isinstance(one, (str, bytes)) for one in values.flat):
+        raise ValueError(f"{_shown(value)} is not made of strings only; {tensor} is wanted")
+    return [one.encode() if isinstance(one, str) else one for one in values.flat]
 
 
 def _check_shape(shape: tuple[int, ...], tensor: TensorSpec) -> None:
@@ -83,9 +95,14 @@ def _converted(array: np.ndarray[Any, Any], tensor: TensorSpec) -> np.ndarray[An
         raise ValueError(f"floats are not turned into {tensor.dtype}; {tensor} is wanted")
     with np.errstate(over="ignore"):
         converted = array.astype(tensor.numpy)
-    if tensor.numpy.kind in "iub" and not np.array_equal(converted, array):
+    fits = np.array_equal(converted, array) if tensor.numpy.kind in "iub" else not _became_infinite(array, converted)
+    if not fits:
         raise ValueError(f"a number does not fit {tensor.dtype}; {tensor} is wanted")
     return converted
+
+
+def _became_infinite(array: np.ndarray[Any, Any], converted: np.ndarray[Any, Any]) -> bool:
+    return bool((np.isinf(converted) & np.isfinite(array)).any())
 
 
 def _shown(value: Any) -> str:

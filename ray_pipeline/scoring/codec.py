@@ -62,7 +62,8 @@ class Answers:
 
     def __init__(self, tensor: TensorSpec, rows: int) -> None:
         self._tensor = tensor
-        self._fixed = np.zeros((rows, *tensor.shape), tensor.numpy) if tensor.is_fixed else None
+        empty = b"" if tensor.dtype == "BYTES" else 0
+        self._fixed = np.full((rows, *tensor.shape), empty, tensor.numpy) if tensor.is_fixed else None
         self._moving: list[Array | None] = [None] * rows
 
     def put(self, rows: Rows, values: Array) -> None:

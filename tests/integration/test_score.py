@@ -1,0 +1,144 @@
+"""Jobs from end to end: real texts through Ray Data and a real server, to a disk and to an S3 store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from tests.support.jobs import failing_score, rejected_rows, score, scored_rows, totals, write_job
+from tests.support.leftovers import shared_memory
+from tests.support.s3 import s3_store
+from triton_models.server.metrics import read_metrics
+from triton_models.server.process import NodeServer
+from triton_models.storage import open_storage
+
+
+@pytest.fixture
+def triton(minilm_server: NodeServer, minilm_repository: Path) -> dict[str, object]:
+    return {"url": minilm_server.grpc_url, "repository": minilm_repository}
+
+
+def test_scores_what_pytorch_says_and_does_nothing_the_second_time(
+    home: Path, texts: Path, tmp_path: Path, triton: dict[str, object], minilm_folder: Path, minilm_server: NodeServer
+) -> None:
+    source = pq.read_table(texts).slice(0, 300)
+    few = tmp_path / "few.parquet"
+    pq.write_table(source, few, row_group_size=70)
+    job = write_job(tmp_path / "job.toml", input=few, output=tmp_path / "out", triton=triton)
+
+    printed = score(job, home)
+
+    assert "300 rows = 300 scored + 0 rejected, in 3 parts" in printed
+    scored = scored_rows(str(tmp_path / "out"))
+    assert scored.schema.names == ["id", "embedding"]
+    assert scored.schema.field("embedding").type == pa.list_(pa.float32(), 384)
+    assert scored["id"].to_pylist() == sorted(source["id"].to_pylist())
+    body_of = dict(zip(source["id"].to_pylist(), source["body"].to_pylist(), strict=True))
+    reference = SentenceTransformer(str(minilm_folder), device="cpu")
+    expected = reference.encode([body_of[row] for row in scored["id"].to_pylist()], normalize_embeddings=True)
+    np.testing.assert_allclose(np.array(scored["embedding"].to_pylist()), expected, atol=1e-5)
+
+    before = inferences(minilm_server)
+    assert "the job was complete before" in score(job, home)
+    assert inferences(minilm_server) == before
+
+
+def test_a_local_folder_and_an_s3_store_give_the_same_rows(
+    home: Path, texts: Path, tmp_path: Path, triton: dict[str, object]
+) -> None:
+    body = (texts / "docstrings.parquet").read_bytes()
+    local = write_job(tmp_path / "local.toml", input=texts, output=tmp_path / "out", triton=triton)
+    score(local, home)
+    with s3_store("corpus") as endpoint_url:
+        open_storage("s3://corpus/texts", endpoint_url).write("docstrings.parquet", body)
+        remote = write_job(
+            tmp_path / "remote.toml",
+            input="s3://corpus/texts/*.parquet",
+            output="s3://corpus/embeddings",
+            triton=triton,
+            endpoint_url=endpoint_url,
+        )
+        score(remote, home)
+        in_store = scored_rows("s3://corpus/embeddings", endpoint_url)
+    on_disk = scored_rows(str(tmp_path / "out"))
+    assert on_disk.num_rows == 1000
+    assert in_store.equals(on_disk)
+
+
+def test_bad_rows_of_json_lines_are_rejected_with_their_reason_and_the_others_scored(
+    home: Path, tmp_path: Path, triton: dict[str, object]
+) -> None:
+    lines = [json.dumps({"id": row, "body": f"text number {row}"}) for row in range(100)]
+    lines[3] = json.dumps({"id": 3, "body": None})
+    lines[40] = '{"id": 40, "body": "never closed'
+    lines[77] = json.dumps({"id": 77, "body": 12})
+    source = tmp_path / "in" / "rows.jsonl"
+    source.parent.mkdir()
+    source.write_text("\n".join(lines))
+    output = str(tmp_path / "out")
+
+    score(write_job(tmp_path / "job.toml", input=source.parent, output=output, triton=triton, rows_per_chunk=30), home)
+
+    assert totals(output) == {"rows": 100, "scored": 97, "rejected": 3, "parts": 4}
+    assert scored_rows(output)["id"].to_pylist() == [row for row in range(100) if row not in (3, 40, 77)]
+    rejected = rejected_rows(output)
+    assert [(row["object"], row["row"], row["stage"]) for row in rejected] == [
+        ("rows.jsonl", 3, "prepare"),
+        ("rows.jsonl", 40, "read"),
+        ("rows.jsonl", 77, "read"),
+    ]
+    assert "null is not text" in rejected[0]["reason"]
+    assert "not JSON" in rejected[1]["reason"]
+    assert "12 is not string" in rejected[2]["reason"]
+
+
+def test_a_job_without_a_running_server_brings_its_own_and_takes_it_away(
+    home: Path, texts: Path, tmp_path: Path, minilm_repository: Path
+) -> None:
+    few = tmp_path / "few.parquet"
+    pq.write_table(pq.read_table(texts).slice(0, 50), few)
+    before = shared_memory()
+    job = write_job(tmp_path / "job.toml", input=few, output=tmp_path / "out", triton={"repository": minilm_repository})
+
+    assert "50 rows = 50 scored" in score(job, home)
+
+    assert shared_memory() <= before
+
+
+def test_an_output_folder_of_another_job_is_refused_and_says_what_differs(
+    home: Path, texts: Path, tmp_path: Path, triton: dict[str, object]
+) -> None:
+    few = tmp_path / "few.parquet"
+    pq.write_table(pq.read_table(texts).slice(0, 10), few)
+    output = tmp_path / "out"
+    score(write_job(tmp_path / "job.toml", input=few, output=output, triton=triton), home)
+    other = write_job(tmp_path / "other.toml", input=few, output=output, triton=triton, rows_per_chunk=7)
+
+    message = failing_score(other, home)
+
+    assert f"{output} belongs to another job" in message
+    assert "input.rows_per_chunk: there 100, here 7" in message
+
+
+def test_a_server_that_is_not_there_is_named_with_how_long_it_was_tried(
+    home: Path, texts: Path, tmp_path: Path, minilm_repository: Path, free_port: int
+) -> None:
+    nowhere: dict[str, object] = {"url": f"127.0.0.1:{free_port}", "repository": minilm_repository}
+    job = write_job(tmp_path / "job.toml", input=texts, output=tmp_path / "out", triton=nowhere, timeout_s=2)
+
+    message = failing_score(job, home)
+
+    assert f"server 127.0.0.1:{free_port}" in message
+    assert "over 2 s" in message
+    assert not (tmp_path / "out").exists()
+
+
+def inferences(server: NodeServer) -> float:
+    """Rows that the server has scored since its start."""
+    return read_metrics(server.metrics_url).total("nv_inference_count", model="minilm")

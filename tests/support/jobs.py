@@ -1,0 +1,113 @@
+"""Job files for tests, and `rayton score` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from triton_models.storage import open_storage
+
+ROOT = Path(__file__).parent.parent.parent
+
+JOB = """\
+[input]
+uri = "{input}"
+keep = ["id"]
+rows_per_chunk = {rows_per_chunk}
+
+[[models]]
+name = "minilm"
+inputs  = {{ text = "body" }}
+outputs = {{ sentence_embedding = "embedding" }}
+
+[output]
+uri = "{output}"
+
+[triton]
+timeout_s = {timeout_s}
+{triton}
+
+{storage}
+"""
+
+
+def write_job(
+    path: Path,
+    *,
+    input: object,
+    output: object,
+    triton: dict[str, object],
+    rows_per_chunk: int = 100,
+    timeout_s: float = 10,
+    endpoint_url: str | None = None,
+) -> Path:
+    """Writes the job file that the README explains; gives its path."""
+    storage = f'[storage]\nendpoint_url = "{endpoint_url}"' if endpoint_url else ""
+    lines = "\n".join(f'{key} = "{value}"' for key, value in triton.items())
+    path.write_text(
+        JOB.format(
+            input=input,
+            output=output,
+            triton=lines,
+            rows_per_chunk=rows_per_chunk,
+            timeout_s=timeout_s,
+            storage=storage,
+        )
+    )
+    return path
+
+
+def start_score(job: Path, home: Path) -> subprocess.Popen[str]:
+    """`rayton score` in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "rayton", "score", str(job)],
+        cwd=ROOT,
+        env=os.environ | {"RAYTON_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def score(job: Path, home: Path) -> str:
+    """Runs a job to its end; gives what it printed. Fails the test if the job failed."""
+    process = start_score(job, home)
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return printed
+
+
+def failing_score(job: Path, home: Path) -> str:
+    """Runs a job that must fail with a message for people; gives the message."""
+    process = start_score(job, home)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    return errors
+
+
+def scored_rows(output: str, endpoint_url: str | None = None) -> pa.Table:
+    """All rows of the data parts, sorted by id."""
+    storage = open_storage(f"{output}/data", endpoint_url)
+    table = ds.dataset(storage.root, filesystem=storage.filesystem, format="parquet").to_table()
+    return table.sort_by("id").replace_schema_metadata(None)
+
+
+def rejected_rows(output: str) -> list[dict[str, Any]]:
+    """All rows of the rejected parts, by object and row."""
+    rows: list[dict[str, Any]] = ds.dataset(f"{output}/rejected", format="parquet").to_table().to_pylist()
+    return sorted(rows, key=lambda row: (row["object"], row["row"]))
+
+
+def totals(output: str) -> dict[str, int]:
+    """The counts in `_SUCCESS`."""
+    found: dict[str, int] = json.loads(Path(output, "_SUCCESS").read_text())["totals"]
+    return found
