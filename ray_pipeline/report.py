@@ -40,7 +40,7 @@ class Report:
         self._rows_left = sum(chunk.rows for chunk in chunks)
         if committed:
             self._say(
-                f"resume  {committed:,} chunks are committed; {self._rows_left:,} rows in {len(chunks):,} are left"
+                f"resume  {committed:,} chunks are committed, {len(chunks):,} with {self._rows_left:,} rows are left"
             )
 
     def watched(self, results: Iterator[PartResult]) -> Iterator[PartResult]:
