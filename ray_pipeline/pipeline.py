@@ -111,4 +111,6 @@ def configure() -> None:
     context.print_on_execution_start = False
     # A server that is waited for, or paused, is not a hang.
     context.execution_no_progress_timeout_s = -1
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # Ray's own wrapping of an error loses its cause on the way to this process.
+    context.raise_original_map_exception = True
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from triton_models.errors import CardError
+from triton_models.errors import CardError, ConfigError
 from triton_models.tensors import TensorSpec
 
 CARD_FORMAT = 1
@@ -103,7 +103,7 @@ class Card:
                 checks=tuple(Check(**check) for check in found.pop("checks")),
                 **found,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise CardError(f"{where} is not a card of a model version ({error}); export the model again") from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -111,22 +111,26 @@ def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
     `endpoint_url` is the address of an S3-compatible store that is not Amazon's, such as `http://127.0.0.1:9000`.
     """
     scheme = urlsplit(uri).scheme
-    if "@" in urlsplit(uri).netloc:
+    bucket = urlsplit(uri).netloc
+    if "@" in bucket or ":" in bucket:  # a secret may hold a `/`, which would end the bucket before the `@`
         raise StorageError(f"a {scheme}:// address holds credentials; take them out and put them in the environment")
     if scheme in ("", "file"):
         path = Path(urlsplit(uri).path if scheme else uri).expanduser().absolute()
         return Storage(str(path), str(path), fs.LocalFileSystem())
     if scheme not in ("s3", "gs"):
-        raise StorageError(f"{uri}: {scheme}:// is not supported; use a local path, s3:// or gs://")
+        raise StorageError(f"{scheme}:// is not supported; use a local path, s3:// or gs://")
     plain = uri.rstrip("/")
     if scheme == "s3" and endpoint_url is not None:
         endpoint = urlsplit(endpoint_url)
+        if "@" in endpoint_url:
+            raise StorageError("endpoint_url holds credentials; take them out and put them in the environment")
         if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
             raise StorageError(f"endpoint_url {endpoint_url!r} is not an address such as http://127.0.0.1:9000")
         store = fs.S3FileSystem(endpoint_override=endpoint.netloc, scheme=endpoint.scheme)
         return Storage(plain, plain.removeprefix("s3://"), store)
     with _explained(plain):
-        store, root = fs.FileSystem.from_uri(plain)
+        # Quoted, because a key may hold what means something in a URI, such as a space or a `?`.
+        store, root = fs.FileSystem.from_uri(quote(plain, safe=":/"))
     return Storage(plain, root, store)
 
 

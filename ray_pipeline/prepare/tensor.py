@@ -64,18 +64,19 @@ def _flat(value: Any, tensor: TensorSpec, given: np.dtype[Any] | None) -> list[A
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"the lists of this row differ in length; {tensor} is wanted") from error
-    if given is None or array.dtype == np.object_:
+    if array.size and (given is None or array.dtype == np.object_):
         raise ValueError(f"{_shown(value)} is not made of numbers only; {tensor} is wanted")
     _check_shape(array.shape, tensor)
-    return _converted(np.asarray(value, given), tensor).reshape(-1).tolist()
+    return _converted(np.asarray(value, given or tensor.numpy), tensor).reshape(-1).tolist()
 
 
 def _flat_bytes(value: Any, tensor: TensorSpec) -> list[bytes]:
     values = np.asarray(value, dtype=np.object_)
     _check_shape(values.shape, tensor)
-    if not all(isinstance(one, (str, bytes)) for one in values.flat):
+    flat: list[Any] = values.reshape(-1).tolist()
+    if not all(isinstance(one, (str, bytes)) for one in flat):
         raise ValueError(f"{_shown(value)} is not made of strings only; {tensor} is wanted")
-    return [one.encode() if isinstance(one, str) else one for one in values.flat]
+    return [one.encode() if isinstance(one, str) else one for one in flat]
 
 
 def _check_shape(shape: tuple[int, ...], tensor: TensorSpec) -> None:

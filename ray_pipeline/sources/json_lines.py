@@ -95,17 +95,46 @@ def _parsed(line: bytes, row: int, reasons: list[str | None]) -> dict[str, Any]:
 
 def _column(values: list[Any], field: pa.Field, reasons: list[str | None]) -> pa.Array:
     try:
-        return pa.array(values, field.type)
+        array = pa.array(values, field.type)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([_checked(value, row, field, reasons) for row, value in enumerate(values)], field.type)
+        array = None
+    if array is None or (_may_lose(field.type) and any(_loses(value, field.type) for value in values)):
+        array = pa.array([_checked(value, row, field, reasons) for row, value in enumerate(values)], field.type)
+    return array
 
 
 def _checked(value: Any, row: int, field: pa.Field, reasons: list[str | None]) -> Any:
     try:
         pa.scalar(value, field.type)
+        fits = not _loses(value, field.type)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-        reasons[row] = reasons[row] or f"column {field.name!r}: {shown} is not {field.type}"
-        return None
-    return value
+        fits = False
+    if fits:
+        return value
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    reasons[row] = reasons[row] or f"column {field.name!r}: {shown} is not {field.type}"
+    return None
+
+
+def _may_lose(kind: pa.DataType) -> bool:
+    """Whether Arrow may take a value of a column without a word although a part of it does not fit."""
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_struct(kind) or (_is_list(kind) and _may_lose(kind.value_type))
+    )
+
+
+def _loses(value: Any, kind: pa.DataType) -> bool:
+    """Whether Arrow would cut something off a value: the fraction of a float, a member that the type does not have."""
+    if pa.types.is_integer(kind):
+        return isinstance(value, float) and not value.is_integer()
+    if isinstance(value, list) and _is_list(kind):
+        return any(_loses(one, kind.value_type) for one in value)
+    if isinstance(value, dict) and pa.types.is_struct(kind):
+        types = {field.name: field.type for field in kind}
+        return any(name not in types or _loses(one, types[name]) for name, one in value.items())
+    return False
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

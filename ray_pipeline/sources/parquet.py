@@ -44,7 +44,7 @@ class Parquet:
 
 
 def _projected(parquet: pq.ParquetFile, names: list[str]) -> pa.Schema:
-    return pa.schema([field for field in parquet.schema_arrow if field.name in names])
+    return pa.schema([parquet.schema_arrow.field(name) for name in names])
 
 
 def _slices(parquet: pq.ParquetFile, chunk: Chunk, names: list[str]) -> Iterator[pa.RecordBatch]:

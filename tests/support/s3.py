@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
+from urllib.request import Request, urlopen
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -26,6 +27,8 @@ def object_store(bucket: str) -> Iterator[str]:
         "AWS_ENDPOINT_URL": address,
     }
     try:
+        # The libraries behind the server keep their buckets as long as the process lives.
+        urlopen(Request(f"{address}/moto-api/reset", method="POST"), timeout=10).close()
         with mock.patch.dict(os.environ, settings):
             boto3.client("s3", endpoint_url=address).create_bucket(Bucket=bucket)
             yield address

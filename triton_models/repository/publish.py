@@ -40,16 +40,10 @@ def staging(repository: Storage) -> Iterator[Path]:
     It lies beside a local repository, on the same file system, so that one rename publishes it. It must not lie inside:
     Triton takes every folder there for a model, and one inside a model for a version. Raises RepositoryError.
     """
-    beside = None
-    if repository.local is not None:
-        repository.local.mkdir(parents=True, exist_ok=True)
-        beside = repository.local.parent
-        if beside.stat().st_dev != repository.local.stat().st_dev:
-            raise RepositoryError(
-                f"{repository.uri} is the root of a file system, so a version cannot be put together beside it and "
-                f"renamed into it; use a folder below, such as {repository.local / 'models'}"
-            )
-    folder = Path(tempfile.mkdtemp(prefix=".rayton-staging-", dir=beside))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".rayton-staging-", dir=_beside(repository)))
+    except OSError as error:
+        raise RepositoryError(f"a version cannot be put together beside {repository.uri}: {error}") from error
     try:
         staged = folder / "version"
         staged.mkdir()
@@ -58,10 +52,29 @@ def staging(repository: Storage) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _beside(repository: Storage) -> Path | None:
+    """The folder that holds a local repository, which is made if it is not there."""
+    if repository.local is None:
+        return None
+    repository.local.mkdir(parents=True, exist_ok=True)
+    beside = repository.local.parent
+    if beside.stat().st_dev != repository.local.stat().st_dev:
+        raise RepositoryError(
+            f"{repository.uri} is the root of a file system, so a version cannot be put together beside it and "
+            f"renamed into it; use a folder below, such as {repository.local / 'models'}"
+        )
+    return beside
+
+
 def check_publishable(repository: Storage, config: ModelConfig) -> None:
     """Raises RepositoryError if a model of this name is there whose clients a version with `config` would break."""
     layout.checked_name(config.name)
     published = read_config(repository, config.name)
+    if published is None and repository.local is not None and any((repository.local / config.name).glob("*")):
+        raise RepositoryError(
+            f"{repository.uri}/{config.name} is there without a {layout.CONFIG_FILE}; give it one, or publish under "
+            "another name"
+        )
     broken = differences(published, config) if published is not None else []
     if broken:
         raise RepositoryError(

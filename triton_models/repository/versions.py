@@ -25,11 +25,16 @@ def versions(repository: Storage, name: str) -> list[int]:
 
 
 def newest(repository: Storage, name: str) -> int:
-    """The highest version of a model. Raises RepositoryError, naming the models that are there."""
+    """The highest version of a model that has a card, or the highest of all where none has one.
+
+    In an object store a version without a card is one whose upload did not end.
+    Raises RepositoryError, naming the models that are there.
+    """
     found = versions(repository, name)
     if not found:
         raise RepositoryError(f"{repository.uri} has no model {name!r}; {_there_is(repository, name)}")
-    return found[-1]
+    whole = (number for number in reversed(found) if repository.stat(layout.card_path(name, number)) is not None)
+    return next(whole, found[-1])
 
 
 def read_config(repository: Storage, name: str) -> ModelConfig | None:

@@ -1,0 +1,47 @@
+"""What all tests share: the embedded server's environment, and the proof that they leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.leftovers import TOKEN_VARIABLE, left_processes, left_shared_memory, shared_memory
+from triton_models.server.runtime import Runtime, ensure_runtime
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def home() -> Path:
+    """Where the embedded server's environment is kept between runs of the tests."""
+    return Path(os.environ.get("RAYTON_HOME") or ROOT / ".rayton").absolute()
+
+
+@pytest.fixture(scope="session")
+def runtime(home: Path) -> Runtime:
+    """The embedded server's environment, installed on first use."""
+    return ensure_runtime(home, print)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Every process that the tests start inherits a token: none that carries it may outlive them."""
+    token = secrets.token_hex(8)
+    os.environ[TOKEN_VARIABLE] = token
+    before = shared_memory()
+    yield
+    assert left_processes(token) == []
+    assert left_shared_memory(before) == []
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port

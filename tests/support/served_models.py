@@ -1,0 +1,117 @@
+"""Small models with known answers, and the repositories that they are served from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+OPSET = 17
+IR_VERSION = 8  # the oldest that holds this opset: every server can read it
+
+Shape = Sequence[int | str]
+
+
+def identity(element_types: Sequence[int], shape: Shape = ("batch", 3)) -> onnx.ModelProto:
+    """`y0 = x0`, `y1 = x1` and so on, one pair for each element type."""
+    places = range(len(element_types))
+    return _model(
+        [helper.make_node("Identity", [f"x{place}"], [f"y{place}"]) for place in places],
+        inputs=[helper.make_tensor_value_info(f"x{place}", element_types[place], shape) for place in places],
+        outputs=[helper.make_tensor_value_info(f"y{place}", element_types[place], shape) for place in places],
+    )
+
+
+def affine() -> onnx.ModelProto:
+    """`scaled = 2 * x` and `total = sum of the row's x`, float32."""
+    return _model(
+        [
+            helper.make_node("Add", ["x", "x"], ["scaled"]),
+            helper.make_node("ReduceSum", ["x", "axes"], ["total"], keepdims=1),
+        ],
+        inputs=[helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        outputs=[
+            helper.make_tensor_value_info("scaled", TensorProto.FLOAT, ["batch", 4]),
+            helper.make_tensor_value_info("total", TensorProto.FLOAT, ["batch", 1]),
+        ],
+        constants=[helper.make_tensor("axes", TensorProto.INT64, [1], [-1])],
+    )
+
+
+def table_lookup(rows: int = 10) -> onnx.ModelProto:
+    """`vector = table[ids]`, int64 to float32: an id outside 0..rows-1 fails when the model runs."""
+    return _model(
+        [helper.make_node("Gather", ["table", "ids"], ["vector"])],
+        inputs=[helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", 1])],
+        outputs=[helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["batch", 1, 2])],
+        constants=[helper.make_tensor("table", TensorProto.FLOAT, [rows, 2], [float(i) for i in range(2 * rows)])],
+    )
+
+
+def slow(rounds: int, width: int = 256) -> onnx.ModelProto:
+    """`y = x @ 0 @ 0 ...`, `rounds` times: about 60 us a round and four rows on one core."""
+    matrix: Shape = ("batch", width)
+    loop = helper.make_graph(
+        [
+            helper.make_node("Identity", ["keep_going"], ["still_going"]),
+            helper.make_node("MatMul", ["state", "weights"], ["next_state"]),
+        ],
+        "body",
+        inputs=[
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("keep_going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, matrix),
+        ],
+        outputs=[
+            helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next_state", TensorProto.FLOAT, matrix),
+        ],
+    )
+    return _model(
+        [helper.make_node("Loop", ["rounds", "", "x"], ["y"], body=loop)],
+        inputs=[helper.make_tensor_value_info("x", TensorProto.FLOAT, matrix)],
+        outputs=[helper.make_tensor_value_info("y", TensorProto.FLOAT, matrix)],
+        constants=[
+            helper.make_tensor("rounds", TensorProto.INT64, [], [rounds]),
+            helper.make_tensor("weights", TensorProto.FLOAT, [width, width], [0.0] * width * width),
+        ],
+    )
+
+
+def write_version(repository: Path, name: str, model: onnx.ModelProto, config: str, version: int = 1) -> Path:
+    """Writes a model and the text of its `config.pbtxt` into a repository; returns the model's folder."""
+    folder = repository / name
+    (folder / str(version)).mkdir(parents=True, exist_ok=True)
+    onnx.save(model, folder / str(version) / "model.onnx")
+    (folder / "config.pbtxt").write_text(f'name: "{name}"\nbackend: "onnxruntime"\n{config}')
+    return folder
+
+
+def tensors(direction: str, name: str, data_type: str, dims: Sequence[int]) -> str:
+    """One `input` or `output` entry of a `config.pbtxt`."""
+    return f'{direction} [{{ name: "{name}" data_type: TYPE_{data_type} dims: {list(dims)} }}]\n'
+
+
+ONE_CPU = "instance_group [{ kind: KIND_CPU count: 1 }]\n"
+AFFINE = "".join(
+    [
+        tensors("input", "x", "FP32", [4]),
+        tensors("output", "scaled", "FP32", [4]),
+        tensors("output", "total", "FP32", [1]),
+    ]
+)
+LOOKUP = tensors("input", "ids", "INT64", [1]) + tensors("output", "vector", "FP32", [1, 2])
+
+
+def _model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    constants: Sequence[onnx.TensorProto] = (),
+) -> onnx.ModelProto:
+    graph = helper.make_graph(nodes, "small", inputs, outputs, initializer=constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(model)
+    return model

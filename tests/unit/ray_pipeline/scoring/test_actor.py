@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from ray_pipeline.chunk import REASON, STAGE, chunk_of
+from ray_pipeline.errors import RefusedError
+from ray_pipeline.prepare.rows import prepare
+from ray_pipeline.scoring.actor import score_chunk
+from ray_pipeline.scoring.model import ModelScorer
+from ray_pipeline.transport.base import Request, Tensors
+from ray_pipeline.transport.fake import FakeTransport
+from tests.support.chunks import chunk_of_rows, read_table
+from tests.support.job_models import Y, tensor_model, text_model
+from triton_models.tensors import TensorSpec
+
+WORDS = text_model(outputs=(TensorSpec("length", "FP32", ()),))
+NUMBERS = tensor_model(outputs=(Y,))
+ROWS = read_table(
+    {"id": [10, 11, 12, 13], "body": ["one", "two two", None, "three"], "x": [1.0, -1.0, 3.0, 4.0]}, first_row=8
+)
+
+
+def answer(request: Request) -> Tensors:
+    if request.model == WORDS.name:
+        return {"length": request.inputs["mask"].sum(axis=1).astype(np.float32)}
+    if (request.inputs["x"] < 0).any():
+        raise RefusedError("negative")
+    return {"y": request.inputs["x"][:, 0] * 2}
+
+
+def scored(*order: str) -> tuple[pa.Table, FakeTransport]:
+    transport = FakeTransport(answer)
+    models = {"words": WORDS, "numbers": NUMBERS}
+    scorers = [ModelScorer(models[name], transport, 1.0) for name in order]
+    return score_chunk(prepare(ROWS, [models[name] for name in order], ["id"]), scorers), transport
+
+
+def test_every_model_adds_its_columns() -> None:
+    table, _ = scored("words", "numbers")
+    assert [name for name in table.column_names if not name.startswith("__")] == ["id", "length", "y"]
+    assert table["id"].to_pylist() == [10, 11, 12, 13]
+    assert table["length"].to_pylist() == [3, 4, None, 3]
+    assert table["y"].to_pylist() == [2, None, None, 8]
+
+
+def test_a_row_that_one_model_refused_has_its_reason_and_stage() -> None:
+    table, _ = scored("words", "numbers")
+    assert table[STAGE].to_pylist() == [None, "score", "prepare", None]
+    assert table[REASON].to_pylist() == [None, "negative", "column 'body': null is not text", None]
+
+
+def test_a_row_that_one_model_refused_is_not_sent_to_the_next() -> None:
+    table, transport = scored("numbers", "words")
+    assert table["length"].to_pylist() == [3, None, None, 3]
+    sent = sum(len(request.inputs["ids"]) for request in transport.requests if request.model == "words")
+    assert sent == 2
+
+
+def test_a_scored_table_is_still_exactly_its_chunk_and_carries_nothing_prepared() -> None:
+    table, _ = scored("words", "numbers")
+    assert chunk_of(table) == chunk_of_rows(4, first_row=8)
+    assert [name for name in table.column_names if ":" in name] == []

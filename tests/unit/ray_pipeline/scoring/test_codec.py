@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ray_pipeline.scoring.codec import Answers, RowLists, arrow_type, batch_of
+from triton_models.tensors import DTYPES, Dtype, TensorSpec
+
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.triton)
+TWO_OF_THREE = np.array([True, False, True])
+
+
+def rows_of(dtype: Dtype, *shape: int) -> Any:
+    """Two rows with the ends of the type's range among their values."""
+    count = int(np.prod((2, *shape)))
+    if dtype.triton == "BYTES":
+        return np.array([b"", "ü".encode(), b"\xff\0", *[b"x"] * count][:count], np.object_).reshape(2, *shape)
+    ends: list[Any] = [0, 1]
+    if dtype.numpy.kind in "iu":
+        ends += [np.iinfo(dtype.numpy.name).min, np.iinfo(dtype.numpy.name).max]
+    if dtype.numpy.kind == "f":
+        ends += [np.inf, -0.5]
+    return np.resize(np.array(ends, dtype.numpy), (2, *shape))
+
+
+def collected(tensor: TensorSpec, rows: Any) -> pa.Array:
+    answers = Answers(tensor, 3)
+    answers.put(np.array([2]), rows[1:])
+    answers.put(np.array([0]), rows[:1])
+    return answers.to_arrow(TWO_OF_THREE)
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)], ids=["scalar", "list", "matrix"])
+def test_answers_of_a_fixed_shape_come_back_in_the_order_of_the_rows(dtype: Dtype, shape: tuple[int, ...]) -> None:
+    rows, tensor = rows_of(dtype, *shape), TensorSpec("y", dtype.triton, shape)
+    column = collected(tensor, rows)
+    assert column.type == arrow_type(tensor)
+    assert column.to_pylist() == [rows[0].tolist() if shape else rows[0], None, rows[1].tolist() if shape else rows[1]]
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(-1,), (-1, 2)], ids=["list", "lists of two"])
+def test_answers_of_a_moving_shape_keep_their_own_lengths(dtype: Dtype, shape: tuple[int, ...]) -> None:
+    tensor, inner = TensorSpec("y", dtype.triton, shape), shape[1:]
+    answers = Answers(tensor, 3)
+    long, empty = rows_of(dtype, 3, *inner)[:1], np.zeros((1, 0, *inner), dtype.numpy)
+    answers.put(np.array([2]), long)
+    answers.put(np.array([0]), empty)
+    column = answers.to_arrow(TWO_OF_THREE)
+    assert column.type == arrow_type(tensor)
+    assert column.to_pylist() == [[], None, long[0].tolist()]
+
+
+def test_a_size_that_is_fixed_is_one_in_arrow_too() -> None:
+    assert arrow_type(TensorSpec("y", "FP32", (384,))) == pa.list_(pa.float32(), 384)
+    assert arrow_type(TensorSpec("y", "INT64", (-1, 2))) == pa.list_(pa.list_(pa.int64(), 2))
+    assert arrow_type(TensorSpec("y", "BOOL", ())) == pa.bool_()
+
+
+def test_a_chunk_without_answers_is_a_column_of_nulls() -> None:
+    for shape in ((), (2,), (-1,)):
+        column = Answers(TensorSpec("y", "FP32", shape), 2).to_arrow(np.array([False, False]))
+        assert column.to_pylist() == [None, None]
+
+
+@each_dtype
+def test_a_list_column_becomes_a_batch(dtype: Dtype) -> None:
+    rows = rows_of(dtype, 3)
+    kind = pa.binary() if dtype.triton == "BYTES" else pa.from_numpy_dtype(dtype.numpy)
+    column = pa.chunked_array([pa.array([row.tolist() for row in rows], pa.list_(kind))])
+    stacked = RowLists.of(column).stacked(np.array([1, 0]))
+    batch = batch_of(TensorSpec("x", dtype.triton, (3,)), stacked)
+    assert batch.dtype == dtype.numpy
+    np.testing.assert_array_equal(batch, rows[::-1])
+
+
+def test_shorter_rows_are_filled_up_at_their_end() -> None:
+    lists = RowLists.of(pa.chunked_array([pa.array([[1], [], [1, 2, 3]], pa.list_(pa.int32()))]))
+    assert lists.lengths.tolist() == [1, 0, 3]
+    assert lists.stacked(np.array([2, 0, 1]), fill=9).tolist() == [[1, 2, 3], [1, 9, 9], [9, 9, 9]]
+
+
+def test_rows_from_the_middle_of_a_column_in_pieces_are_the_right_ones() -> None:
+    piece = pa.array([[0], [1, 1], [2], [3]], pa.list_(pa.int32()))
+    lists = RowLists.of(pa.chunked_array([piece.slice(1, 2), piece.slice(3)]))
+    assert lists.stacked(np.array([0, 1, 2])).tolist() == [[1, 1], [2, 0], [3, 0]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "width", "wire"),
+    [((), 1, (2, 1)), ((2, 3), 6, (2, 2, 3)), ((-1,), 5, (2, 5)), ((-1, 2), 6, (2, 3, 2)), ((-1, 2), 0, (2, 0, 2))],
+)
+def test_flat_rows_get_the_shape_of_the_tensor(shape: tuple[int, ...], width: int, wire: tuple[int, ...]) -> None:
+    assert batch_of(TensorSpec("x", "FP32", shape), np.zeros((2, width))).shape == wire

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from ray_pipeline.prepare.rows import prepared_column
+from ray_pipeline.scoring.batches import TOKENS_PER_BATCH
+from ray_pipeline.scoring.inputs import Inputs, inputs_of
+from tests.support.job_models import PAD, tensor_model, text_model
+from triton_models.tensors import TensorSpec
+
+MOVING = TensorSpec("tags", "INT64", (-1,))
+
+
+def texts(*lengths: int, padding_free: bool = True, outputs: tuple[TensorSpec, ...] | None = None) -> Inputs:
+    model = text_model(types="types", padding_free=padding_free, **({"outputs": outputs} if outputs else {}))
+    column = pa.array([[5] * length for length in lengths], pa.list_(pa.int32()))
+    return inputs_of(model, pa.table({prepared_column(model, "ids"): column}))
+
+
+def batches(inputs: Inputs) -> list[list[int]]:
+    return [rows.tolist() for rows in inputs.batches()]
+
+
+def test_short_texts_are_padded_to_the_longest_of_their_batch() -> None:
+    tensors = texts(1, 3).tensors(np.array([0, 1]))
+    assert {name: array.tolist() for name, array in tensors.items()} == {
+        "ids": [[5, PAD, PAD], [5, 5, 5]],
+        "mask": [[1, 0, 0], [1, 1, 1]],
+        "types": [[0, 0, 0], [0, 0, 0]],
+    }
+    assert {array.dtype for array in tensors.values()} == {np.dtype(np.int64)}
+
+
+def test_texts_of_like_length_go_together() -> None:
+    assert batches(texts(9, 1, 8, 2, 1, 1)) == [[1, 4, 5, 3], [2, 0]]
+
+
+def test_a_batch_holds_no_more_tokens_than_the_caches() -> None:
+    assert batches(texts(TOKENS_PER_BATCH // 2, TOKENS_PER_BATCH // 2, TOKENS_PER_BATCH)) == [[0, 1], [2]]
+
+
+def test_nothing_is_padded_where_padding_changes_answers() -> None:
+    assert batches(texts(2, 1, 2, padding_free=False)) == [[1], [0, 2]]
+
+
+def test_nothing_is_padded_where_an_answer_is_as_long_as_its_text() -> None:
+    assert batches(texts(2, 1, 2, outputs=(TensorSpec("per_token", "FP32", (-1,)),))) == [[1], [0, 2]]
+
+
+def test_rows_of_one_shape_go_together() -> None:
+    model = tensor_model(inputs=(MOVING, TensorSpec("x", "FP32", (2,))))
+    table = pa.table(
+        {
+            prepared_column(model, "tags"): [[1], [1, 2], [3], [], [5, 6]],
+            prepared_column(model, "x"): [[0.0, 1.0]] * 5,
+        }
+    )
+    inputs = inputs_of(model, table)
+    assert batches(inputs) == [[3], [0, 2], [1, 4]]
+    tensors = inputs.tensors(np.array([1, 4]))
+    assert tensors["tags"].tolist() == [[1, 2], [5, 6]]
+    assert tensors["x"].dtype == np.float32
+
+
+def test_no_rows_are_no_batches() -> None:
+    model = tensor_model(inputs=(MOVING,))
+    table = pa.table({prepared_column(model, "tags"): pa.array([[1]], pa.list_(pa.int64()))})
+    assert batches(inputs_of(model, table.filter(pa.array([False])))) == []
+    assert batches(texts()) == []

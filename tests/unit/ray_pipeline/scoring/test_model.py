@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import stamina
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ray_pipeline.errors import FatalError, RefusedError, RetryableError
+from ray_pipeline.prepare.rows import prepared_column
+from ray_pipeline.scoring.model import IN_FLIGHT, ModelScorer, Scored
+from ray_pipeline.transport.base import Request, Tensors
+from tests.support.job_models import tensor_model, text_model
+from tests.support.transports import WatchedTransport
+
+TIMEOUT_S = 0.05
+NUMBERS = tensor_model()
+
+
+@pytest.fixture
+def without_pauses() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=5):
+        yield
+
+
+def doubled(request: Request) -> Tensors:
+    return {"y": request.inputs["x"][:, 0] * 2}
+
+
+def refusing(guilty: set[int]) -> Callable[[Request], Tensors]:
+    """Answers a batch, unless a guilty row is in it."""
+
+    def answer(request: Request) -> Tensors:
+        rows = [int(row) for row in request.inputs["x"][:, 0]]
+        if guilty.intersection(rows):
+            raise RefusedError(f"bad batch of {len(rows)}")
+        return doubled(request)
+
+    return answer
+
+
+def failing(times: int, error: Exception) -> Callable[[Request], Tensors]:
+    left = iter([error] * times)
+
+    def answer(request: Request) -> Tensors:
+        for one in left:
+            raise one
+        return doubled(request)
+
+    return answer
+
+
+def scored(transport: WatchedTransport, rows: int, good: list[bool] | None = None) -> Scored:
+    """Scores the rows 0, 1, 2, ...; their answers should be their doubles."""
+    table = pa.table({prepared_column(NUMBERS, "x"): [[float(row)] for row in range(rows)]})
+    return ModelScorer(NUMBERS, transport, TIMEOUT_S).score(table, np.array(good or [True] * rows))
+
+
+def test_a_request_asks_one_version_for_the_outputs_that_are_wanted() -> None:
+    transport = WatchedTransport(doubled)
+    scored(transport, 1)
+    (request,) = transport.requests
+    assert (request.model, request.version, request.outputs) == (NUMBERS.name, NUMBERS.version, ("y",))
+    assert {name: array.shape for name, array in request.inputs.items()} == {"x": (1, 1)}
+
+
+def test_answers_come_back_in_the_order_of_the_rows_and_not_of_the_batches() -> None:
+    model = text_model()
+    texts = [[3, 3, 3], [1], [2, 2], [4, 4, 4, 4], [1]]
+    table = pa.table({prepared_column(model, "ids"): pa.array(texts, pa.list_(pa.int32()))})
+    transport = WatchedTransport(lambda request: {"y": request.inputs["mask"].sum(axis=1).astype(np.float32)})
+    column = ModelScorer(model, transport, TIMEOUT_S).score(table, np.full(5, True)).columns["y"]
+    assert column.to_pylist() == [3, 1, 2, 4, 1]
+    assert [len(request.inputs["ids"]) for request in transport.requests] == [4, 1]
+
+
+def test_rows_that_are_rejected_already_are_not_sent() -> None:
+    transport = WatchedTransport(doubled)
+    found = scored(transport, 4, [False, True, False, True])
+    assert found.columns["y"].to_pylist() == [None, 2, None, 6]
+    assert sum(len(request.inputs["x"]) for request in transport.requests) == 2
+
+
+def test_a_chunk_of_rejected_rows_is_not_sent_at_all() -> None:
+    transport = WatchedTransport(doubled)
+    assert scored(transport, 3, [False] * 3).columns["y"].to_pylist() == [None] * 3
+    assert transport.requests == []
+
+
+@given(st.integers(1, 40), st.sets(st.integers(0, 39), max_size=8))
+def test_halving_finds_the_guilty_rows_and_no_others(rows: int, guilty: set[int]) -> None:
+    transport = WatchedTransport(refusing(guilty))
+    found = scored(transport, rows)
+    guilty_here = {row for row in guilty if row < rows}
+    assert found.refused == dict.fromkeys(guilty_here, "bad batch of 1")
+    assert found.columns["y"].to_pylist() == [None if row in guilty_here else row * 2 for row in range(rows)]
+    assert transport.most_in_flight <= IN_FLIGHT
+
+
+def test_as_many_batches_are_in_flight_as_allowed_and_never_more() -> None:
+    transport = WatchedTransport(doubled)
+    scored(transport, 40)
+    assert len(transport.requests) == 10
+    assert transport.most_in_flight == IN_FLIGHT
+    assert transport.in_flight == 0
+
+
+@pytest.mark.usefixtures("without_pauses")
+def test_a_batch_is_sent_again_when_the_server_comes_back() -> None:
+    transport = WatchedTransport(failing(3, RetryableError("server fake: no room")))
+    found = scored(transport, 6)
+    assert found.columns["y"].to_pylist() == [row * 2 for row in range(6)]
+    assert found.refused == {}
+
+
+def test_a_server_that_stays_away_ends_the_job() -> None:
+    transport = WatchedTransport(failing(1000, RetryableError("server fake: not there")))
+    with pytest.raises(FatalError, match=r"server fake: not there; tried \d+ times over 0\.05 s"):
+        scored(transport, 1)
+
+
+def test_what_no_request_can_heal_ends_the_job_at_once() -> None:
+    transport = WatchedTransport(failing(1000, FatalError("model gone")))
+    with pytest.raises(FatalError, match="model gone"):
+        scored(transport, 40)
+    assert len(transport.requests) <= IN_FLIGHT
+
+
+def test_a_server_that_refuses_everything_ends_the_job() -> None:
+    transport = WatchedTransport(refusing(set(range(1000))))
+    with pytest.raises(FatalError, match="'numbers' on fake refused the first 16 rows one by one.*bad batch of 1"):
+        scored(transport, 1000)
+    assert len(transport.requests) < 60
+
+
+def test_many_guilty_rows_behind_a_good_one_are_the_rows_fault() -> None:
+    found = scored(WatchedTransport(refusing(set(range(4, 40)))), 40)
+    assert sorted(found.refused) == list(range(4, 40))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ray_pipeline.errors import InputError, JobFileError
+from ray_pipeline.models import JobModel, check_input_types, job_model
+from ray_pipeline.spec import ModelSpec
+from tests.support.job_models import tensor_model, text_model, text_preparation, tokenizer
+from tests.support.repositories import card, config
+from triton_models.repository.publish import publish, staging
+from triton_models.storage import Storage, open_storage
+from triton_models.tensors import TensorSpec
+
+IDS, MASK = TensorSpec("ids", "INT64", (-1,)), TensorSpec("mask", "INT64", (-1,))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Storage:
+    repository = open_storage(str(tmp_path / "models"))
+    text = dataclasses.replace(card(inputs=(IDS, MASK)), preparation=text_preparation())
+    unbatched = dataclasses.replace(card(), max_batch_size=0)
+    image = TensorSpec("x", "FP32", (3, -1, -1))
+    for name, one in (("words", text), ("numbers", card()), ("one", unbatched), ("images", card(inputs=(image,)))):
+        with staging(repository) as staged:
+            (staged / "model.onnx").write_bytes(b"weights")
+            (staged / "assets").mkdir()
+            (staged / "assets" / "tokenizer.json").write_text(tokenizer())
+            publish(repository, staged, one, config(name, one.inputs))
+    return repository
+
+
+def spec(name: str, inputs: dict[str, str], outputs: dict[str, str] | None = None) -> ModelSpec:
+    return ModelSpec(name=name, inputs=inputs, outputs=outputs or {"y": "score"})
+
+
+def test_a_model_of_text_brings_its_tokenizer(repository: Storage) -> None:
+    model = job_model(spec("words", {"text": "body"}), repository, 1)
+    assert (model.tokenizer, model.columns, model.results) == (tokenizer(), {"text": "body"}, {"y": "score"})
+    assert [tensor.name for tensor in model.wanted] == ["y"]
+    assert len(model.checksum) == 64
+
+
+def test_a_model_of_tensors_wants_a_column_for_each_input(repository: Storage) -> None:
+    model = job_model(spec("numbers", {"x": "values"}), repository, 1)
+    assert (model.tokenizer, model.columns, model.max_batch_size) == ("", {"x": "values"}, 8)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (spec("words", {"txt": "body"}), "models.words.inputs: the model has no 'txt'; it has text"),
+        (spec("numbers", {"x": "a", "z": "b"}), "models.numbers.inputs: the model has no 'z'; it has x"),
+        (spec("words", {"text": "body"}, {"z": "b"}), "models.words.outputs: the model has no 'z'; it has y"),
+        (spec("one", {"x": "a"}), "models.one: version 1 has no batch axis"),
+        (spec("images", {"x": "a"}), "models.images: input x FP32[3, ?, ?] has several moving axes"),
+    ],
+)
+def test_a_job_file_that_does_not_fit_the_card_says_where(repository: Storage, wrong: ModelSpec, said: str) -> None:
+    with pytest.raises(JobFileError) as refusal:
+        job_model(wrong, repository, 1)
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.null(), pa.dictionary(pa.int8(), pa.string())])
+def test_text_is_read_from_columns_of_strings(kind: pa.DataType) -> None:
+    check_input_types(text_model(), pa.schema([("body", kind)]))
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.binary(), pa.list_(pa.string())])
+def test_text_in_another_column_is_refused_before_anything_is_scored(kind: pa.DataType) -> None:
+    with pytest.raises(InputError, match="column 'body' is .*; model 'words' reads text, which must be string"):
+        check_input_types(text_model(), pa.schema([("body", kind)]))
+
+
+def test_columns_of_tensors_are_checked_row_by_row() -> None:
+    model: JobModel = tensor_model()
+    check_input_types(model, pa.schema([("x", pa.string())]))

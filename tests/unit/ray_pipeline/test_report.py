@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from io import StringIO
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from ray_pipeline.output import Totals
+from ray_pipeline.plan import Plan
+from ray_pipeline.report import Report
+from ray_pipeline.sinks.parquet import PartResult
+from tests.support.chunks import chunk_of_rows
+from tests.support.job_models import tensor_model, text_model
+
+CHUNKS = tuple(chunk_of_rows(1000, first_row=first) for first in (0, 1000, 2000))
+PLAN = Plan("s3://corpus/texts", pa.schema([]), CHUNKS)
+OUT = "s3://corpus/a [very] long/folder/" + "with-a-name-that-is-wider-than-a-terminal/" * 3
+
+
+@pytest.fixture
+def printed() -> StringIO:
+    return StringIO()
+
+
+@pytest.fixture
+def report(printed: StringIO) -> Report:
+    return Report(Console(file=printed, width=80), OUT)
+
+
+def test_a_job_is_told_in_plain_lines(report: Report, printed: StringIO) -> None:
+    report.planned(PLAN)
+    report.resolved([text_model(), tensor_model()], ["a", "b"])
+    report.remaining(CHUNKS, 0)
+    results = [PartResult(chunk.part, 999, 1) for chunk in CHUNKS]
+    assert list(report.watched(iter(results))) == results
+    report.finished(Totals(3000, 2997, 3, 3))
+    lines = printed.getvalue().splitlines()
+    assert lines[:3] == [
+        "input   s3://corpus/texts: 3,000 rows in 3 chunks",
+        f"output  {OUT}",
+        "model   words version 1, numbers version 1, on 2 nodes",
+    ]
+    assert lines[3].startswith("done    3,000 rows = 2,997 scored + 3 rejected, in 3 parts; this run took ")
+    assert lines[4:] == [f"        {OUT}/data", f"        {OUT}/rejected names the rejected rows, and why"]
+    assert "\x1b" not in printed.getvalue()
+
+
+def test_a_job_without_rejected_rows_does_not_send_anyone_to_look_for_them(report: Report, printed: StringIO) -> None:
+    report.finished(Totals(10, 10, 0, 1))
+    assert "rejected names" not in printed.getvalue()
+
+
+def test_a_run_that_resumes_says_what_is_left(report: Report, printed: StringIO) -> None:
+    report.remaining(CHUNKS[1:], 1)
+    assert printed.getvalue() == "resume  1 chunks are committed; 2,000 rows in 2 are left\n"
+
+
+def test_a_job_that_was_complete_says_that_nothing_was_done(report: Report, printed: StringIO) -> None:
+    report.already_complete(Totals(10, 9, 1, 1))
+    first = printed.getvalue().splitlines()[0]
+    assert first == "done    10 rows = 9 scored + 1 rejected, in 1 parts; the job was complete before"
+
+
+def test_a_terminal_sees_rows_and_pace() -> None:
+    printed = StringIO()
+    report = Report(Console(file=printed, force_terminal=True, width=120), OUT)
+    report.remaining(CHUNKS, 0)
+    for _ in report.watched(iter([PartResult(chunk.part, 1000, 0) for chunk in CHUNKS])):
+        pass
+    assert "3,000 of 3,000 rows" in printed.getvalue()
+    assert "rows/s, 0s left" in printed.getvalue()

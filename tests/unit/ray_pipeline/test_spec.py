@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ray_pipeline.errors import JobFileError
+from ray_pipeline.spec import JobSpec, load_job
+
+GOOD = """
+[input]
+uri = "s3://corpus/texts"
+keep = ["id"]
+
+[[models]]
+name = "minilm"
+inputs  = { text = "body" }
+outputs = { sentence_embedding = "embedding" }
+
+[output]
+uri = "s3://corpus/embeddings"
+
+[triton]
+url = "localhost:8001"
+
+[storage]
+endpoint_url = "http://127.0.0.1:9000"
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    return tmp_path / "job.toml"
+
+
+def load(job: Path, text: str) -> JobSpec:
+    job.write_text(text)
+    return load_job(job)
+
+
+def refusal(job: Path, text: str) -> str:
+    with pytest.raises(JobFileError) as refused:
+        load(job, text)
+    return str(refused.value)
+
+
+def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
+    spec = load(job, GOOD)
+    assert (spec.input.uri, spec.input.keep, spec.input.rows_per_chunk) == ("s3://corpus/texts", ("id",), 4096)
+    assert spec.models[0].inputs == {"text": "body"}
+    assert spec.models[0].version is None
+    assert spec.storage.endpoint_url == "http://127.0.0.1:9000"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("keep =", "kepe =", "input.kepe: unknown key; did you mean 'keep'?"),
+        ("name =", "nmae =", "models.0.nmae: unknown key; did you mean 'name'?"),
+        ("[triton]", "[tritno]", "tritno: unknown key; did you mean 'triton'?"),
+        ("endpoint_url", "zone", "storage.zone: unknown key; known here: endpoint_url"),
+        ('name = "minilm"', "", "models.0.name: missing"),
+        ('[output]\nuri = "s3://corpus/embeddings"', "", "output: missing"),
+        ('uri = "s3://corpus/texts"', 'uri = ""', "input.uri: "),
+        ('keep = ["id"]', 'keep = "id"', "input.keep: "),
+        ('keep = ["id"]', "rows_per_chunk = 0", "input.rows_per_chunk: "),
+        ('name = "minilm"', 'name = "minilm"\nversion = 0', "models.0.version: "),
+        ("{ sentence_embedding = \"embedding\" }", "{}", "models.0.outputs: "),
+        ('url = "localhost:8001"', "", "triton: needs url (a running server) or repository"),
+        ('url = "localhost:8001"', 'url = "x:1"\ntimeout_s = 0', "triton.timeout_s: "),
+        ('"embedding"', '"id"', "job: the output would have the column 'id' twice"),
+        ('"embedding"', '"__rayton_row"', "job: the output cannot have a column '__rayton_row'"),
+    ],
+)  # fmt: skip
+def test_each_mistake_names_its_key(job: Path, right: str, wrong: str, said: str) -> None:
+    assert right in GOOD
+    message = refusal(job, GOOD.replace(right, wrong, 1))
+    assert f"{job} has mistakes:\n" in message
+    assert said in message
+
+
+def test_all_mistakes_are_told_at_once(job: Path) -> None:
+    message = refusal(job, GOOD.replace("keep", "kepe").replace("name", "nmae"))
+    assert message.count("unknown key") == 2
+
+
+def test_a_model_cannot_be_there_twice(job: Path) -> None:
+    again = GOOD[GOOD.index("[[models]]") : GOOD.index("[output]")].replace('"embedding"', '"other"')
+    assert "model 'minilm' is there twice" in refusal(job, GOOD.replace("[output]", f"{again}\n[output]"))
+
+
+def test_what_is_not_toml_says_where(job: Path) -> None:
+    assert "is not valid TOML" in refusal(job, "[input")
+    job.write_bytes(b"\xff\xfe")
+    with pytest.raises(JobFileError, match="is not valid TOML"):
+        load_job(job)
+
+
+def test_a_file_that_is_not_there_is_named(job: Path) -> None:
+    with pytest.raises(JobFileError, match=r"job\.toml cannot be read: No such file"):
+        load_job(job)

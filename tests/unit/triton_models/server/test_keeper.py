@@ -1,0 +1,40 @@
+"""Whose shared memory is whose."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from triton_models.server import keeper
+from triton_models.server.health import readable_reason
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_only_memory_of_the_dead_is_removed(dead_pid: int) -> None:
+    own = keeper.SHARED_MEMORY / f"{keeper.identity(os.getpid(), 'own')}-segment"
+    orphan = keeper.SHARED_MEMORY / f"{keeper.identity(dead_pid, 'orphan')}-segment"
+    foreign = keeper.SHARED_MEMORY / f"{keeper.PREFIX}-1-{dead_pid}-of-another-namespace"
+    segments = (own, orphan, foreign)
+    try:
+        for segment in segments:
+            segment.touch()
+        keeper.reap_orphaned_shared_memory()
+        assert [segment.exists() for segment in segments] == [True, False, True]
+        keeper.reap_shared_memory(keeper.identity(os.getpid(), "own"))
+        assert not own.exists()
+    finally:
+        for segment in segments:
+            segment.unlink(missing_ok=True)
+
+
+def test_a_reason_has_no_stack_frames() -> None:
+    told = "Internal: ConfigError: unable to load model 'm', x\n\nAt:\n  /a/b.py(7): check\n"
+    assert readable_reason(told) == "unable to load model 'm', x"

@@ -1,0 +1,34 @@
+"""Ports are chosen where none is given, and refused where another has them."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from triton_models.server.errors import PortInUseError
+from triton_models.server.options import ServerOptions
+from triton_models.server.ports import choose_ports
+
+
+def test_three_different_free_ports_are_chosen(tmp_path: Path) -> None:
+    chosen = choose_ports(ServerOptions(tmp_path, tmp_path / "log"))
+    ports = {chosen.http_port, chosen.grpc_port, chosen.metrics_port}
+    assert len(ports) == 3
+    assert 0 not in ports
+
+
+def test_a_port_that_another_shares_willingly_is_taken_all_the_same(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as gRPC does
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortInUseError, match=f"--grpc-port {port} on 127.0.0.1 cannot be used"):
+            choose_ports(ServerOptions(tmp_path, tmp_path / "log", grpc_port=port))
+
+
+def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PortInUseError, match="cannot be used: Cannot assign requested address"):
+        choose_ports(ServerOptions(tmp_path, tmp_path / "log", address="192.0.2.1"))

@@ -1,0 +1,1 @@
+"""The node server: a Triton process that is installed, started, watched and stopped by Rayton."""

@@ -1,0 +1,33 @@
+"""What can go wrong with the server of a node."""
+
+from __future__ import annotations
+
+from triton_models.errors import ServerError
+
+
+class RuntimeInstallError(ServerError):
+    """The embedded server's private environment cannot be made."""
+
+
+class BrokenRuntimeError(ServerError):
+    """The embedded server's private environment is there, but a server must not start from it."""
+
+
+class UnsafeAddressError(ServerError):
+    """The embedded server was asked to listen where other machines can reach it."""
+
+
+class PortInUseError(ServerError):
+    """A port that the server needs belongs to another process."""
+
+
+class StartError(ServerError):
+    """The server did not come up."""
+
+
+class BrokenModelError(StartError):
+    """A model cannot be loaded, or cannot answer a request."""
+
+
+class StopError(ServerError):
+    """The server had to be killed, or failed while it stopped."""

@@ -1,0 +1,85 @@
+"""Whether a server lives, what it has loaded, and whether its models answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import InferenceServerClient, InferInput, model_config_pb2
+from tritonclient.utils import InferenceServerException
+
+from triton_models.server.errors import BrokenModelError
+from triton_models.tensors import dtype_of
+
+# What a probe fills its tensors with, and how long it makes axes that move: a model may refuse some of it with good
+# reason (an image of one pixel), so one that answers any of them works.
+PROBES = ((1, 1), (0, 1), (1, 32), (1, 224))
+FRAMES = "\n\nAt:\n"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One version of a model as the server reports it; `reason` is empty for one that is ready."""
+
+    name: str
+    version: str
+    is_ready: bool
+    reason: str
+
+
+def server_name(client: InferenceServerClient) -> str | None:
+    """The identity that a server was started with, or None while none answers."""
+    try:
+        return str(client.get_server_metadata(client_timeout=5.0).name)
+    except InferenceServerException:
+        return None
+
+
+def loaded_models(client: InferenceServerClient) -> list[LoadedModel]:
+    """Every model version that the server was asked to load, by name and number."""
+    index = client.get_model_repository_index().models
+    models = [
+        LoadedModel(entry.name, entry.version, entry.state == "READY", readable_reason(entry.reason))
+        for entry in index
+        if entry.state and entry.reason != "unloaded"
+    ]
+    return sorted(models, key=lambda model: (model.name, int(model.version or 0)))
+
+
+def readable_reason(reason: str) -> str:
+    """Triton's reason for a model that failed to load, without the stack frames that its Python backend appends."""
+    message = reason.split(FRAMES)[0].strip()
+    return message.removeprefix("Internal: ").removeprefix("ConfigError: ").removeprefix("LoadError: ")
+
+
+def probe(client: InferenceServerClient, model: LoadedModel, timeout_s: float = 60.0) -> None:
+    """Sends one real request to a model version. Raises BrokenModelError if it answers none of several."""
+    config = client.get_model_config(model.name, model.version).config
+    refusals: list[str] = []
+    for fill, length in PROBES:
+        inputs = list(_probe_inputs(config, fill, length))
+        try:
+            client.infer(model.name, inputs, model_version=model.version, client_timeout=timeout_s)
+        except InferenceServerException as error:
+            refusals.append(error.message())
+        else:
+            return
+    raise BrokenModelError(
+        f"{model.name} version {model.version} was loaded but answers no request: {refusals[0]}; if it cannot answer "
+        "tensors of ones and zeros by design, start with --no-probe"
+    )
+
+
+def _probe_inputs(config: Any, fill: int, length: int) -> Iterator[InferInput]:
+    for tensor in config.input:
+        if tensor.optional:
+            continue
+        dtype = dtype_of(model_config_pb2.DataType.Name(tensor.data_type))
+        shape = [length if size == -1 else size for size in tensor.dims]
+        if config.max_batch_size > 0:
+            shape.insert(0, 1)
+        value: Any = str(fill).encode() if dtype.triton == "BYTES" else fill
+        array = np.full(shape, value, dtype.numpy)
+        yield InferInput(tensor.name, shape, dtype.triton).set_data_from_numpy(array)

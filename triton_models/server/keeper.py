@@ -1,0 +1,108 @@
+"""Runs a server as its only child, and makes sure that neither it nor its stubs nor its memory outlive their owner.
+
+A process of its own, because only a process that lives on can clean up after one that was killed. It is started as a
+script by an interpreter without site-packages: nothing but the standard library may be imported here.
+
+    python keeper.py OWNER_PID IDENTITY COMMAND...
+
+Its owner is whoever started it. SIGTERM is passed on to the server, which finishes its requests; SIGQUIT kills it. So
+does the owner's death, of whatever cause. The exit status is the server's, or 128 + the signal that killed it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+SHARED_MEMORY = Path("/dev/shm")
+PREFIX = "rayton"
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGINT: signal.SIGTERM, signal.SIGQUIT: signal.SIGKILL}
+
+
+def identity(owner: int, token: str) -> str:
+    """The name of a server and of all its shared memory: it tells whose it is, and that in which PID namespace."""
+    return f"{PREFIX}-{_pid_namespace()}-{owner}-{token}"
+
+
+def reap_shared_memory(server: str) -> None:
+    """Removes the segments of one server that is gone."""
+    for segment in SHARED_MEMORY.glob(f"{server}*"):
+        segment.unlink(missing_ok=True)
+
+
+def reap_orphaned_shared_memory() -> None:
+    """Removes the segments of servers whose owner is gone, which is possible only if their keeper was killed too."""
+    for segment in SHARED_MEMORY.glob(f"{PREFIX}-{_pid_namespace()}-*"):
+        owner = segment.name.split("-")[2]
+        if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+            try:
+                segment.unlink(missing_ok=True)
+            except PermissionError:
+                continue  # another user's
+
+
+def main() -> int:
+    """Keeps one server until it ends or loses its owner."""
+    owner, server, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    libc = ctypes.CDLL(None)
+    # Stubs whose server died become this process's children, where they can be found.
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    owner_fd = os.pidfd_open(owner)
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    child = subprocess.Popen(command, preexec_fn=lambda: _prepare_child(libc))
+    child_fd = os.pidfd_open(child.pid)
+    for received, sent in FORWARDED.items():
+        signal.signal(received, lambda *_, sent=sent: child.send_signal(sent))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+
+    ended: list[int] = []
+    if os.getppid() == owner:  # otherwise it died before its descriptor was opened, and may name a stranger
+        ended = select.select([child_fd, owner_fd], [], [])[0]
+    if child_fd not in ended:
+        child.kill()
+    status = child.wait()
+    _kill_descendants()
+    reap_shared_memory(server)
+    return status if status >= 0 else 128 - status
+
+
+def _prepare_child(libc: ctypes.CDLL) -> None:
+    """Between fork and exec: the server dies with its keeper, and hears signals that the keeper holds back."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+
+
+def _kill_descendants() -> None:
+    """Kills stubs until none is left; each one killed may hand its own children over."""
+    while children := list(_children()):
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            os.waitpid(pid, 0)
+
+
+def _children() -> Iterator[int]:
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = status.read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue  # ended in the meantime
+        if int(parent) == os.getpid():
+            yield int(status.parent.name)
+
+
+def _pid_namespace() -> int:
+    """Containers may share /dev/shm but not their process numbers."""
+    return Path("/proc/self/ns/pid").stat().st_ino
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Ports of this machine: which are free, and which are taken."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from dataclasses import replace
+
+from triton_models.server.errors import PortInUseError, StartError
+from triton_models.server.options import ServerOptions
+
+PORT_NAMES = ("http_port", "grpc_port", "metrics_port")
+
+
+def choose_ports(options: ServerOptions) -> ServerOptions:
+    """The options with a free port in place of every 0. Raises PortInUseError if a given port is taken.
+
+    Triton would share a taken gRPC port without a word, and clients would reach the one or the other server.
+    """
+    chosen: dict[str, int] = {}
+    with ExitStack() as sockets:  # all three at once, or a free port could be chosen twice
+        for name in PORT_NAMES:
+            sock = sockets.enter_context(_bound(options.address, name, getattr(options, name)))
+            chosen[name] = sock.getsockname()[1]
+    return replace(options, **chosen)  # type: ignore[arg-type]
+
+
+def _bound(address: str, name: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise StartError(f"the address {address} is unknown to this machine: {error.strerror}") from error
+    sock = socket.socket(family, kind, protocol)
+    # Lets a port be used again at once after its last server, and still fails while another one listens.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(place)
+    except OSError as error:
+        sock.close()
+        option = "--" + name.replace("_", "-")
+        raise PortInUseError(
+            f"{option} {port} on {address} cannot be used: {error.strerror}; "
+            f"choose another one, or {option} 0 for any that is free"
+        ) from error
+    return sock
