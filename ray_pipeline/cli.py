@@ -31,6 +31,6 @@ def score(
 
     from ray_pipeline.job import run_job
     from ray_pipeline.report import Report
-    from triton_models.home import home_from
+    from triton_models.home import rayton_home
 
-    run_job(spec, home_from(os.environ), ray_address, Report(Console(), spec.output.uri))
+    run_job(spec, rayton_home(os.environ), ray_address, Report(Console(), spec.output.uri))

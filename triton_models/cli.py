@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from triton_models.home import rayton_home
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -27,11 +29,6 @@ def mount(app: typer.Typer) -> None:
     """Adds `serve` and `runtime` to a command line."""
     app.command()(serve)
     app.add_typer(runtime_app, name="runtime")
-
-
-def rayton_home() -> Path:
-    """Where Rayton keeps what it installs: $RAYTON_HOME, or ~/.local/share/rayton."""
-    return Path(os.environ.get("RAYTON_HOME") or "~/.local/share/rayton").expanduser().absolute()
 
 
 def serve(
@@ -52,12 +49,13 @@ def serve(
     """Serve the models of a repository on this machine until Ctrl-C or SIGTERM."""
     from triton_models.server.options import ServerOptions
     from triton_models.server.process import NodeServer
+    from triton_models.server.register import registered
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     options = ServerOptions(
         repository=_local_folder(repository),
-        log_file=log_file or rayton_home() / "logs" / f"tritonserver-{os.getpid()}.log",
+        log_file=log_file or rayton_home(os.environ) / "logs" / f"tritonserver-{os.getpid()}.log",
         models=tuple(model) if model else None,
         address=address,
         http_port=http_port,
@@ -69,7 +67,10 @@ def serve(
         allow_remote=allow_remote,
     )
     try:
-        with NodeServer.start(tritonserver or _runtime(gpu), options) as server:
+        with (
+            NodeServer.start(tritonserver or _runtime(gpu), options) as server,
+            registered(rayton_home(os.environ), server.options.grpc_port, str(options.repository.absolute())),
+        ):
             _report(server)
             _serve_until_stopped(server)
     except StopRequested:
@@ -88,9 +89,11 @@ def info(gpu: Gpu = False) -> None:
     from triton_models.server.errors import RuntimeInstallError
     from triton_models.server.runtime import find_runtime
 
-    runtime = find_runtime(rayton_home(), gpu=gpu)
+    runtime = find_runtime(rayton_home(os.environ), gpu=gpu)
     if runtime is None:
-        raise RuntimeInstallError(f"nothing is installed in {rayton_home()}; `rayton runtime install` does it")
+        raise RuntimeInstallError(
+            f"nothing is installed in {rayton_home(os.environ)}; `rayton runtime install` does it"
+        )
     _say(f"folder    {runtime.folder}\npython    {runtime.python_version}\npackages  {', '.join(runtime.packages)}")
 
 
@@ -99,7 +102,7 @@ def remove() -> None:
     """Remove every embedded server below RAYTON_HOME."""
     from triton_models.server.runtime import remove_runtimes
 
-    for folder in remove_runtimes(rayton_home(), _progress):
+    for folder in remove_runtimes(rayton_home(os.environ), _progress):
         _say(f"removed {folder}")
 
 
@@ -127,7 +130,7 @@ def _serve_until_stopped(server: NodeServer) -> None:
 def _runtime(gpu: bool) -> Runtime:
     from triton_models.server.runtime import ensure_runtime
 
-    return ensure_runtime(rayton_home(), _progress, gpu=gpu)
+    return ensure_runtime(rayton_home(os.environ), _progress, gpu=gpu)
 
 
 def _local_folder(repository: str) -> Path:

@@ -1,4 +1,4 @@
-"""Rayton's folder on a machine: the embedded server's environment and the notes of running servers lie in it."""
+"""Rayton's folder on a machine: the embedded server's environment, logs, and notes of running servers lie in it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def home_from(environment: Mapping[str, str]) -> Path:
-    """`RAYTON_HOME`, or `rayton` where the user's data lies (`XDG_DATA_HOME`, `~/.local/share`)."""
-    if "RAYTON_HOME" in environment:
-        return Path(environment["RAYTON_HOME"]).expanduser().absolute()
-    data = environment.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "rayton"
+def rayton_home(environment: Mapping[str, str]) -> Path:
+    """`RAYTON_HOME`, or `~/.local/share/rayton`."""
+    return Path(environment.get("RAYTON_HOME") or "~/.local/share/rayton").expanduser().absolute()

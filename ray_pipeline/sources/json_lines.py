@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -31,7 +33,7 @@ class JsonLines:
         def close_chunk() -> None:
             chunks.append(Chunk(found.path, found.stamp, total - rows, rows, first_byte, position))
 
-        with storage.open(found.path) as file, io.BufferedReader(file, _BUFFER_BYTES) as lines:
+        with _opened(storage, found.path) as file, io.BufferedReader(file, _BUFFER_BYTES) as lines:
             for line in lines:
                 position += len(line)
                 if line.isspace():
@@ -46,7 +48,7 @@ class JsonLines:
 
     def read(self, storage: Storage, chunk: Chunk, schema: pa.Schema) -> pa.Table:
         """Reads the bytes of the chunk; a line that is no JSON object or does not fit the types is a rejected row."""
-        with storage.open(chunk.path) as file:
+        with _opened(storage, chunk.path) as file:
             file.seek(chunk.first_byte)
             content: bytes = file.read(chunk.end_byte - chunk.first_byte)
         lines = [line for line in content.split(b"\n") if line and not line.isspace()]
@@ -58,10 +60,19 @@ class JsonLines:
         return numbered(pa.Table.from_arrays(columns, schema=schema), chunk, reasons)
 
 
+@contextmanager
+def _opened(storage: Storage, path: str) -> Iterator[pa.NativeFile]:
+    try:
+        with storage.open(path) as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"{storage.uri}/{path} cannot be read: {error}") from error
+
+
 def _inferred(storage: Storage, found: ObjectInfo) -> pa.Schema:
     """The types of the first rows; lines that are no JSON objects say nothing."""
     ignored: list[str | None] = [None] * _LINES_FOR_TYPES
-    with storage.open(found.path) as file, io.BufferedReader(file, _BUFFER_BYTES) as lines:
+    with _opened(storage, found.path) as file, io.BufferedReader(file, _BUFFER_BYTES) as lines:
         rows = [_parsed(line, row, ignored) for row, line in enumerate(islice(lines, _LINES_FOR_TYPES))]
     names = dict.fromkeys(name for row in rows for name in row)
     try:

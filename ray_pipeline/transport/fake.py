@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ray_pipeline.errors import InferenceError
-from ray_pipeline.transport.base import Request, Tensors
+from ray_pipeline.transport.base import Pending, Request, Tensors
 
 
 class FakeTransport:
@@ -19,7 +19,7 @@ class FakeTransport:
         self.requests: list[Request] = []
         self._answer = answer
 
-    def send(self, request: Request) -> _FakePending:
+    def send(self, request: Request) -> Pending:
         """Answers at once; the result is handed out when it is asked for."""
         self.requests.append(request)
         try:

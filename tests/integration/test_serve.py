@@ -21,7 +21,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from tests.support import served_models
-from tests.support.leftovers import await_end, command, descendants, shared_memory
+from tests.support.leftovers import await_end, command, descendants, parent_of, shared_memory
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
 from tests.support.triton import infer, send, start
 from triton_models.errors import RepositoryError
@@ -126,6 +126,21 @@ def test_nothing_outlives_a_parent_that_is_killed(runtime: Runtime, home: Path, 
         assert "triton_python_backend_stub" in commands
         assert shared_memory() - before
         os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert await_end(family) == set()
+    assert shared_memory() <= before
+
+
+def test_nothing_outlives_a_parent_that_is_killed_together_with_its_children(
+    runtime: Runtime, home: Path, repository: Path
+) -> None:
+    before = shared_memory()
+    with serving(home, repository) as (process, _):
+        family = descendants(process.pid)
+        children = [pid for pid in family if parent_of(pid) == process.pid]
+        process.send_signal(signal.SIGSTOP)
+        for pid in [*children, process.pid]:
+            os.kill(pid, signal.SIGKILL)
         process.wait()
         assert await_end(family) == set()
     assert shared_memory() <= before

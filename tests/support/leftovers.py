@@ -31,7 +31,7 @@ def shared_memory() -> set[str]:
 
 def descendants(pid: int) -> set[int]:
     """All processes below one."""
-    parents = {int(path.name): _parent(path) for path in Path("/proc").glob("[0-9]*")}
+    parents = {int(path.name): parent_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
     found: set[int] = set()
     while new := {child for child, parent in parents.items() if parent in found | {pid}} - found:
         found |= new
@@ -76,9 +76,10 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def _parent(path: Path) -> int:
+def parent_of(pid: int) -> int:
+    """The parent of a process, -1 if it has ended."""
     try:
-        return int((path / "stat").read_text().rpartition(")")[2].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return -1
 

@@ -1,4 +1,4 @@
-"""Runs a server as its only child, and makes sure that neither it nor its stubs nor its memory outlive their owner.
+"""Runs a server as its child, and makes sure that neither it nor its stubs nor its memory outlive their owner.
 
 A process of its own, because only a process that lives on can clean up after one that was killed. It is started as a
 script by an interpreter without site-packages: nothing but the standard library may be imported here.
@@ -50,28 +50,52 @@ def reap_orphaned_shared_memory() -> None:
 
 
 def main() -> int:
-    """Keeps one server until it ends or loses its owner."""
+    """Keeps one server until it ends or loses its owner; the owner's child only stands for the keeper.
+
+    Whoever ends the owner may kill its children in the same breath, as Ray does: the grandchild is left to clean up.
+    """
     owner, server, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    owner_fd = os.pidfd_open(owner)
+    if os.getppid() != owner:  # it died before its descriptor was opened, which may name a stranger
+        return 128 + signal.SIGKILL
+    stand_in = os.getpid()
+    if keeper := os.fork():
+        return _stand_for(keeper)
+    stand_in_fd = os.pidfd_open(stand_in)
+    if os.getppid() != stand_in:
+        return 128 + signal.SIGKILL
+    return _keep(command, server, [owner_fd, stand_in_fd])
+
+
+def _stand_for(keeper: int) -> int:
+    """Passes signals on to the keeper, and its exit status back."""
+    _forward({received: received for received in FORWARDED}, keeper)
+    _, status = os.waitpid(keeper, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _keep(command: list[str], server: str, masters: list[int]) -> int:
+    """Runs the server until it ends or the process behind one of the descriptors in `masters` does."""
     libc = ctypes.CDLL(None)
     # Stubs whose server died become this process's children, where they can be found.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    owner_fd = os.pidfd_open(owner)
-    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     child = subprocess.Popen(command, preexec_fn=lambda: _prepare_child(libc))
     child_fd = os.pidfd_open(child.pid)
-    for received, sent in FORWARDED.items():
-        signal.signal(received, lambda *_, sent=sent: child.send_signal(sent))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
-
-    ended: list[int] = []
-    if os.getppid() == owner:  # otherwise it died before its descriptor was opened, and may name a stranger
-        ended = select.select([child_fd, owner_fd], [], [])[0]
-    if child_fd not in ended:
+    _forward(FORWARDED, child.pid)
+    if child_fd not in select.select([child_fd, *masters], [], [])[0]:
         child.kill()
     status = child.wait()
     _kill_descendants()
     reap_shared_memory(server)
     return status if status >= 0 else 128 - status
+
+
+def _forward(signals: dict[signal.Signals, signal.Signals], process: int) -> None:
+    for received, sent in signals.items():
+        signal.signal(received, lambda *_, sent=sent: os.kill(process, sent))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
 
 def _prepare_child(libc: ctypes.CDLL) -> None:

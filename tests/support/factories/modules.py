@@ -94,6 +94,26 @@ def fixed_image() -> Made:
     return Image(), (torch.zeros(1, 3, 16, 16),)
 
 
+class Halving(nn.Module):
+    """Sixteen and seventeen steps both give eight."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.avg_pool1d(x, 2)
+
+
+def halving() -> MadeMoving:
+    return Halving(), (torch.randn(1, 3, 16),), {"x": {2: "steps"}}
+
+
+class WritesIntoItsInput(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.add_(1)
+
+
+def writes_into_its_input() -> Made:
+    return WritesIntoItsInput(), (torch.randn(1, 4),)
+
+
 def recurrent() -> MadeMoving:
     return Recurrent(), (torch.randn(2, 5, 4),), {"x": {1: "steps"}}
 
