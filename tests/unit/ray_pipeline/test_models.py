@@ -72,7 +72,7 @@ def test_text_is_read_from_columns_of_strings(kind: pa.DataType) -> None:
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.binary(), pa.list_(pa.string())])
 def test_text_in_another_column_is_refused_before_anything_is_scored(kind: pa.DataType) -> None:
-    with pytest.raises(InputError, match="column 'body' is .*; model 'words' reads text, which must be string"):
+    with pytest.raises(InputError, match=r"column 'body' is .*; model 'words' reads text, which must be string"):
         check_input_types(text_model(), pa.schema([("body", kind)]))
 
 

@@ -91,7 +91,7 @@ def test_types_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "a.parquet", 1)
     write(tmp_path, "b.parquet", 0)
     pq.write_table(pa.table({"id": ["one"], "body": ["x"]}), tmp_path / "b.parquet")
-    with pytest.raises(InputError, match="types in different objects that do not go together: .*id"):
+    with pytest.raises(InputError, match=r"types in different objects that do not go together: .*id"):
         make_plan(spec(tmp_path))
 
 

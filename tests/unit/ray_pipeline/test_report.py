@@ -53,7 +53,7 @@ def test_a_job_without_rejected_rows_does_not_send_anyone_to_look_for_them(repor
 
 def test_a_run_that_resumes_says_what_is_left(report: Report, printed: StringIO) -> None:
     report.remaining(CHUNKS[1:], 1)
-    assert printed.getvalue() == "resume  1 chunks are committed; 2,000 rows in 2 are left\n"
+    assert printed.getvalue() == "resume  1 chunks are committed, 2 with 2,000 rows are left\n"
 
 
 def test_a_job_that_was_complete_says_that_nothing_was_done(report: Report, printed: StringIO) -> None:

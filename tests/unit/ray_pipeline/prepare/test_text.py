@@ -10,7 +10,7 @@ ONE, TWO, THREE = WORDS["one"], WORDS["two"], WORDS["three"]
 
 
 def prepared(texts: pa.Array, *, max_tokens: int = 8, reasons: list[str | None] | None = None) -> pa.Array:
-    noted = reasons if reasons is not None else [None] * len(texts)
+    noted: list[str | None] = reasons if reasons is not None else [None] * len(texts)
     preparation = text_preparation(max_tokens=max_tokens)
     return prepare_text(pa.chunked_array([texts]), "body", tokenizer(), preparation, noted)
 

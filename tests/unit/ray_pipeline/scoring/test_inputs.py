@@ -6,14 +6,14 @@ import pyarrow as pa
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.batches import TOKENS_PER_BATCH
 from ray_pipeline.scoring.inputs import Inputs, inputs_of
-from tests.support.job_models import PAD, tensor_model, text_model
+from tests.support.job_models import PAD, Y, tensor_model, text_model
 from triton_models.tensors import TensorSpec
 
 MOVING = TensorSpec("tags", "INT64", (-1,))
 
 
-def texts(*lengths: int, padding_free: bool = True, outputs: tuple[TensorSpec, ...] | None = None) -> Inputs:
-    model = text_model(types="types", padding_free=padding_free, **({"outputs": outputs} if outputs else {}))
+def texts(*lengths: int, padding_free: bool = True, outputs: tuple[TensorSpec, ...] = (Y,)) -> Inputs:
+    model = text_model(types="types", padding_free=padding_free, outputs=outputs)
     column = pa.array([[5] * length for length in lengths], pa.list_(pa.int32()))
     return inputs_of(model, pa.table({prepared_column(model, "ids"): column}))
 

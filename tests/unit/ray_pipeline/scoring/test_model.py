@@ -131,7 +131,7 @@ def test_what_no_request_can_heal_ends_the_job_at_once() -> None:
 
 def test_a_server_that_refuses_everything_ends_the_job() -> None:
     transport = WatchedTransport(refusing(set(range(1000))))
-    with pytest.raises(FatalError, match="'numbers' on fake refused the first 16 rows one by one.*bad batch of 1"):
+    with pytest.raises(FatalError, match=r"'numbers' on fake refused the first 16 rows one by one.*bad batch of 1"):
         scored(transport, 1000)
     assert len(transport.requests) < 60
 

@@ -9,7 +9,7 @@ from ray_pipeline.transport.grpc import OUTCOMES, error_of
 RESTRICTED = "This protocol is restricted, expecting header 'triton-grpc-protocol-infer-key'"
 
 
-class FailedCall(grpc.RpcError):
+class FailedCall(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
     """What a call raises, as far as it matters here."""
 
     def __init__(self, code: grpc.StatusCode, details: str | None) -> None:

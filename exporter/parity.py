@@ -1,0 +1,166 @@
+"""The proofs before publishing: the export answers like its source, row by row, in batches of every size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporter.errors import ParityError
+from exporter.signature import fits
+from exporter.sources.base import Array, Case, Source, Tensors
+from triton_models.card import Check
+from triton_models.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+PROVEN_BATCHES = (1, 2, 7)
+"""And the largest: one row is special to tracers, two is the example's own size, seven is nobody's favourite."""
+TOLERANCE = {"FP16": 1e-2, "FP32": 1e-4, "FP64": 1e-4}
+"""The largest difference by type; every other type must be equal."""
+SMALLEST_COSINE = 0.999
+ROWS_ALONE = 16
+"""How many rows of a batch are asked again on their own."""
+DIFFERS = "the export does not answer like its source; raise --tolerance only if answers this far apart are good enough"
+MIXES_ROWS = (
+    "the answer for a row depends on the other rows of its batch, and a server puts rows of strangers into one batch; "
+    "look for a mean, a norm or an attention over the first axis"
+)
+
+
+def batches_up_to(max_batch_size: int) -> list[int]:
+    """The batch sizes at which a model is proven."""
+    return sorted({size for size in PROVEN_BATCHES if size < max_batch_size} | {max_batch_size})
+
+
+class Exported:
+    """The ONNX file of a version, run by ONNX Runtime on this machine's processor."""
+
+    def __init__(self, path: Path) -> None:
+        """Loads the file. Raises ParityError if ONNX Runtime refuses it."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # its warnings are about speed; errors are raised
+        try:
+            self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions have no common type but this
+            raise ParityError(f"ONNX Runtime does not load the model: {error}") from error
+        self.names = [output.name for output in self._session.get_outputs()]
+
+    def answers(self, inputs: Tensors) -> dict[str, Array]:
+        """What the exported model answers. Raises ParityError, with the shapes, if it fails."""
+        try:
+            found = self._session.run(self.names, dict(inputs))
+        except Exception as error:
+            shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
+            raise ParityError(f"the exported model fails on {shapes}: {error}") from error
+        return dict(zip(self.names, found, strict=True))
+
+
+def prove(source: Source, exported: Exported, max_batch_size: int, tolerance: float | None) -> tuple[Check, ...]:
+    """Compares the export with its source, and rows in a batch with the same rows alone, on every case of the source.
+
+    Raises ParityError at the first output that differs by more than its limit.
+    """
+    checks: list[Check] = []
+    fault = MIXES_ROWS if source.asks_rows_alone else DIFFERS
+    for case in source.cases(batches_up_to(max_batch_size)):
+        wanted, answers = source.answers(case.inputs), exported.answers(case.inputs)
+        checks += compare(case.label, source.outputs, wanted, answers, tolerance, case.batch, fault)
+        if case.batch > 1 and not source.asks_rows_alone:
+            checks += _rows_alone(case, source.outputs, exported, answers, tolerance)
+    return tuple(checks)
+
+
+def _rows_alone(
+    case: Case, outputs: Sequence[TensorSpec], exported: Exported, answers: Tensors, tolerance: float | None
+) -> list[Check]:
+    rows = np.linspace(0, case.batch - 1, min(case.batch, ROWS_ALONE)).astype(int)
+    alone = joined(exported.answers({name: array[[row]] for name, array in case.inputs.items()}) for row in rows)
+    together = {name: array[rows] for name, array in answers.items()}
+    return compare(f"{case.label}, rows alone", outputs, alone, together, tolerance, case.batch, MIXES_ROWS)
+
+
+def compare(
+    label: str,
+    outputs: Sequence[TensorSpec],
+    wanted: Tensors,
+    found: Tensors,
+    tolerance: float | None,
+    batch: int,
+    fault: str,
+) -> list[Check]:
+    """One check for each output. Raises ParityError for a difference beyond the limit, and for answers not finite."""
+    checks = []
+    for spec in outputs:
+        check = measured(label, spec, wanted[spec.name], found[spec.name], tolerance, batch)
+        if not passes(check):
+            raise ParityError(
+                f"output {spec.name} differs by {check.max_abs:.3g} (limit {check.limit:.3g}), cosine "
+                f"{check.cosine:.6f}, at batch {batch} ({label}): {fault}. Nothing was published"
+            )
+        checks.append(check)
+    return checks
+
+
+def passes(check: Check) -> bool:
+    """Whether a check is within its limits."""
+    return check.max_abs <= check.limit and check.cosine >= SMALLEST_COSINE
+
+
+def measured(label: str, spec: TensorSpec, wanted: Array, found: Array, tolerance: float | None, batch: int) -> Check:
+    """How far `found` is from `wanted`. Raises ParityError where they cannot be compared."""
+    for whose, answer in (("the source", wanted), ("the export", found)):
+        if not fits(spec, answer):
+            raise ParityError(f"{whose} gives {list(answer.shape)} at batch {batch} ({label}), which is no {spec}")
+    if wanted.shape != found.shape or wanted.dtype != found.dtype:
+        raise ParityError(
+            f"output {spec.name} is {found.dtype}{list(found.shape)} instead of {wanted.dtype}{list(wanted.shape)} "
+            f"at batch {batch} ({label})"
+        )
+    if not np.issubdtype(wanted.dtype, np.floating):
+        unequal = float(np.count_nonzero(wanted != found))
+        return Check(label, spec.name, batch, unequal, 1.0, 0.0)
+    left, right = wanted.astype(np.float64), found.astype(np.float64)
+    for whose, values in (("the source", left), ("the export", right)):
+        if not np.isfinite(values).all():
+            raise ParityError(
+                f"output {spec.name} of {whose} is not a finite number at batch {batch} ({label}), so nothing can be "
+                "compared; give examples that the model can answer"
+            )
+    limit = (tolerance if tolerance is not None else TOLERANCE[spec.dtype]) * _scale(left)
+    max_abs = float(np.abs(left - right).max(initial=0.0))
+    return Check(label, spec.name, batch, max_abs, _smallest_cosine(left, right, limit), limit)
+
+
+def _scale(answers: NDArray[np.float64]) -> float:
+    """1 for answers between 0.01 and 1 in size, their size beyond; below it shrinks with them, down to 0.01.
+
+    Or small answers could all be wrong and none of them further off than the tolerance.
+    """
+    largest = float(np.abs(answers).max(initial=0.0))
+    return min(max(1.0, largest), max(100 * largest, 0.01))
+
+
+def _smallest_cosine(left: NDArray[np.float64], right: NDArray[np.float64], limit: float) -> float:
+    """Over the rows that are long enough to have a direction; 1.0 if there is none."""
+    left, right = left.reshape(len(left), -1), right.reshape(len(right), -1)
+    norms = np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)
+    far = (norms[0] > limit) & (norms[1] > limit)
+    if not far.any():
+        return 1.0
+    dots = (left[far] * right[far]).sum(axis=1)
+    return float((dots / (norms[0][far] * norms[1][far])).min())
+
+
+def joined(answers: Iterable[Tensors]) -> dict[str, Array]:
+    """Answers one below the other."""
+    parts = list(answers)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,71 @@
+"""What every source offers, whatever it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triton_models.card import Preparation
+from triton_models.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from exporter.preprocess import TextInputs
+
+Array = NDArray[np.generic]
+Tensors = Mapping[str, Array]
+"""Arrays by the name of their tensor; the first axis is the batch."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs on which the export must answer like its source; `label` says what they are, as in `real sentences`."""
+
+    label: str
+    inputs: Tensors
+
+    @property
+    def batch(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.inputs.values())))
+
+
+class Source(Protocol):
+    """A model that was opened: what it takes and gives, what it answers, and how it is written as a version."""
+
+    @property
+    def label(self) -> str:
+        """What the card calls this source; a short text without the paths of a machine."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the model takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What the model gives."""
+
+    @property
+    def preparation(self) -> Preparation:
+        """How rows become inputs."""
+
+    @property
+    def texts(self) -> TextInputs | None:
+        """Makes inputs out of texts, for a model that reads them."""
+
+    @property
+    def asks_rows_alone(self) -> bool:
+        """Whether `answers` runs every row on its own, as the only yardstick that a source without PyTorch has."""
+
+    def cases(self, batches: Sequence[int]) -> list[Case]:
+        """Inputs at each of these batch sizes and, where axes move, at several lengths."""
+
+    def answers(self, inputs: Tensors) -> Tensors:
+        """What the source itself answers: the yardstick for the export."""
+
+    def write(self, folder: Path) -> None:
+        """Puts `model.onnx` and what belongs to it into the folder of a version. Raises ExportError."""

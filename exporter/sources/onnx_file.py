@@ -1,0 +1,156 @@
+"""A model that is ONNX already: checked, and copied as it is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from exporter.errors import ExportError, SourceError, first_line
+from exporter.parity import Exported, joined
+from exporter.sources.base import Array, Case, Tensors
+from exporter.target import NEWEST_IR, NEWEST_OPSET, SERVER
+from triton_models.card import TensorPreparation
+from triton_models.config import MODEL_FILE
+from triton_models.tensors import TensorSpec, dtype_of_onnx
+
+LENGTHS = (8, 13, 32)
+"""Tried on axes that move; a file does not say which lengths its model takes."""
+
+
+@dataclass(frozen=True)
+class OnnxFileSource:
+    """An ONNX file whose graph was checked. Its own answers, row by row, are the yardstick for its batches."""
+
+    path: Path
+    model: onnx.ModelProto
+    preparation = TensorPreparation()
+    texts = None
+    asks_rows_alone = True
+
+    @property
+    def label(self) -> str:
+        """The name of the file."""
+        return self.path.name
+
+    @cached_property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the graph takes."""
+        constants = {one.name for one in self.model.graph.initializer}
+        return tuple(_spec(value, "input") for value in self.model.graph.input if value.name not in constants)
+
+    @cached_property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What the graph gives."""
+        return tuple(_spec(value, "output") for value in self.model.graph.output)
+
+    def cases(self, batches: Sequence[int]) -> list[Case]:
+        """Random inputs at each batch size and, where axes move, at each length that the model takes."""
+        lengths = self._lengths
+        found = [Case(_label(lengths[0]), self._made(batch, lengths[0])) for batch in batches]
+        few = batches[min(1, len(batches) - 1)]
+        return found + [Case(_label(length), self._made(few, length)) for length in lengths[1:]]
+
+    def answers(self, inputs: Tensors) -> Tensors:
+        """What the file answers to each row alone."""
+        rows = len(next(iter(inputs.values())))
+        return joined(
+            self._exported.answers({name: array[[row]] for name, array in inputs.items()}) for row in range(rows)
+        )
+
+    def write(self, folder: Path) -> None:
+        """Copies the file; weights that it keeps in other files go with it under the names that it calls them by."""
+        shutil.copyfile(self.path, folder / MODEL_FILE)
+        for name in sorted(_data_files(self.model)):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path.parent / name, target)
+
+    @cached_property
+    def _exported(self) -> Exported:
+        return Exported(self.path)
+
+    @cached_property
+    def _lengths(self) -> list[int | None]:
+        if all(spec.is_fixed for spec in self.inputs):
+            return [None]
+        found, refusal = [], None
+        for length in LENGTHS:
+            try:
+                self._exported.answers(self._made(1, length))
+            except ExportError as error:
+                refusal = error
+            else:
+                found.append(length)
+        if not found:
+            tried = ", ".join(map(str, LENGTHS))
+            raise SourceError(f"{self.label} takes none of the lengths {tried} on its moving axes: {refusal}")
+        return [*found]
+
+    def _made(self, batch: int, length: int | None) -> dict[str, Array]:
+        random = np.random.default_rng((batch, length or 0))
+        return {spec.name: _random(spec, batch, length, random) for spec in self.inputs}
+
+
+def open_onnx(path: Path) -> OnnxFileSource:
+    """Opens and checks a file. Raises SourceError."""
+    try:
+        onnx.checker.check_model(path)
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # a checker error, a protobuf error or an operating system error
+        raise SourceError(f"{path} is not a valid ONNX model: {first_line(error)}", str(error)) from error
+    opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=1)
+    for what, number, newest in (("opset", opset, NEWEST_OPSET), ("IR version", model.ir_version, NEWEST_IR)):
+        if number > newest:
+            raise SourceError(
+                f"{path.name} has {what} {number}, but the ONNX Runtime of {SERVER} reads up to {newest}; "
+                f"write it again for an older one, as in torch.onnx.export(..., opset_version={NEWEST_OPSET})"
+            )
+    source = OnnxFileSource(path, model)
+    if not source.inputs:
+        raise SourceError(f"{path.name} has no input")
+    return source
+
+
+def _spec(value: onnx.ValueInfoProto, kind: str) -> TensorSpec:
+    tensor = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
+        raise SourceError(f"{kind} {value.name} has no declared shape; run onnx.shape_inference on the file first")
+    shape = [size.dim_value if size.HasField("dim_value") else -1 for size in tensor.shape.dim]
+    if not shape or shape[0] != -1:
+        what = f"the fixed length {shape[0]} on its first axis" if shape else "no axis"
+        raise SourceError(
+            f"{kind} {value.name} has {what}; the first axis must be the row and must move, or requests cannot be "
+            "batched: export the model again with a dynamic first axis"
+        )
+    return TensorSpec(value.name, dtype_of_onnx(tensor.elem_type).triton, tuple(shape[1:]))
+
+
+def _random(spec: TensorSpec, batch: int, length: int | None, random: np.random.Generator) -> Array:
+    shape = (batch, *(size if size != -1 else length or 1 for size in spec.shape))
+    if np.issubdtype(spec.numpy, np.floating):
+        return random.standard_normal(shape).astype(spec.numpy)
+    # Zero and one lie in every vocabulary and are what masks are made of.
+    drawn: Array = random.integers(0, 2, shape).astype(np.str_ if spec.dtype == "BYTES" else spec.numpy)
+    return drawn.astype(np.object_) if spec.dtype == "BYTES" else drawn
+
+
+def _label(length: int | None) -> str:
+    return "random" if length is None else f"random, length {length}"
+
+
+def _data_files(model: onnx.ModelProto) -> set[str]:
+    """The files beside the model that hold its weights; none may lie outside its folder."""
+    found = set()
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            place = next(entry.value for entry in tensor.external_data if entry.key == "location")
+            if Path(place).is_absolute() or ".." in Path(place).parts:
+                raise SourceError(f"the weights of {tensor.name} lie in {place}, outside the folder of the model")
+            found.add(place)
+    return found

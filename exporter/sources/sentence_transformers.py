@@ -1,0 +1,93 @@
+"""What a sentence-transformers folder says about itself: `modules.json` and one folder for each of its modules."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.errors import SourceError
+from exporter.sources.folder import read_json
+
+OWNER = "sentence_transformers."
+POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len")
+"""In the order in which the vectors of several modes are put side by side."""
+WRITTEN_MODES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
+}
+AFTER_POOLING = ("Dense", "Dropout", "Normalize")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A module behind the pooling: its kind, one of `AFTER_POOLING`, and the folder with its config and weights."""
+
+    kind: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Modules:
+    """A transformer in a folder, pooling by `modes`, then the steps of `after`."""
+
+    transformer: Path
+    modes: tuple[str, ...]
+    after: tuple[Step, ...]
+
+
+def read_modules(folder: Path) -> Modules | None:
+    """What `modules.json` lists, or None if there is no such file.
+
+    Raises SourceError for a module that is not known here: leaving one out would change the answers.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return None
+    try:
+        listed = [Step(_kind(folder, one["type"]), folder / one["path"]) for one in json.loads(path.read_text("utf-8"))]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path} is not a list of modules: {error}") from error
+    kinds = [step.kind for step in listed]
+    if kinds[:2] != ["Transformer", "Pooling"]:
+        raise SourceError(f"{path} lists {', '.join(kinds)}; what can be exported begins with Transformer, Pooling")
+    unknown = [kind for kind in kinds[2:] if kind not in AFTER_POOLING]
+    if unknown:
+        raise SourceError(
+            f"{path} lists a {unknown[0]} module; known behind the pooling are {', '.join(AFTER_POOLING)}"
+        )
+    _refuse_prompt(folder)
+    return Modules(listed[0].folder, _modes(listed[1].folder), tuple(listed[2:]))
+
+
+def _kind(folder: Path, written: str) -> str:
+    if not written.startswith(OWNER):
+        raise SourceError(f"{folder.name} uses {written}, code from outside sentence-transformers, which is not run")
+    return written.rpartition(".")[2]
+
+
+def _modes(folder: Path) -> tuple[str, ...]:
+    config = read_json(folder / "config.json")
+    if "pooling_mode" in config:
+        written = config["pooling_mode"]
+        found = [written] if isinstance(written, str) else list(written)
+    else:
+        chosen = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
+        found = [WRITTEN_MODES.get(key, key.removeprefix("pooling_mode_")) for key in chosen]
+    unknown = [mode for mode in found if mode not in POOLING_MODES]
+    if unknown or not found:
+        what = f"pools by {unknown[0]!r}" if unknown else "names no pooling mode"
+        raise SourceError(f"{folder / 'config.json'} {what}; known are {', '.join(POOLING_MODES)}")
+    return tuple(mode for mode in POOLING_MODES if mode in found)
+
+
+def _refuse_prompt(folder: Path) -> None:
+    config = read_json(folder / "config_sentence_transformers.json")
+    prompt = (config.get("prompts") or {}).get(config.get("default_prompt_name"))
+    if prompt:
+        raise SourceError(
+            f"{folder.name} puts {prompt!r} before every text, which a published model cannot do; take "
+            "default_prompt_name out of config_sentence_transformers.json and put the prompt into the texts yourself"
+        )

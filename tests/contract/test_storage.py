@@ -1,0 +1,144 @@
+"""What every storage must do: a local folder and a store that speaks the S3 protocol."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pytest
+
+from tests.support.repositories import publish_bytes
+from tests.support.s3 import object_store
+from triton_models.errors import RepositoryError, StorageError
+from triton_models.repository.checkout import check_out
+from triton_models.repository.versions import models, newest, read_card, versions
+from triton_models.storage import Storage, open_storage
+
+BUCKET = "bucket"
+
+
+@pytest.fixture(scope="module")
+def endpoint_url() -> Iterator[str]:
+    with object_store(BUCKET) as address:
+        yield address
+
+
+@pytest.fixture(params=["folder", "endpoint", "environment"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty folder: on the disk, in a store whose address is given, in one whose address is in the environment."""
+    if request.param == "folder":
+        return open_storage(str(tmp_path / "folder"))
+    address = request.getfixturevalue("endpoint_url")
+    return open_storage(f"s3://{BUCKET}/{uuid4().hex}", address if request.param == "endpoint" else None)
+
+
+def test_what_is_written_is_read_and_seen(storage: Storage) -> None:
+    storage.write("a/b/file", b"content")
+    storage.write("a/empty", b"")
+    assert storage.read("a/b/file") == b"content"
+    assert storage.read("a/empty") == b""
+    assert [(found.path, found.size) for found in storage.objects()] == [("a/b/file", 7), ("a/empty", 0)]
+    assert storage.stat("a/b/file") == storage.objects()[0]
+
+
+def test_arrow_buffers_are_written_too(storage: Storage) -> None:
+    storage.write("file", pa.py_buffer(b"content"))
+    assert storage.read("file") == b"content"
+
+
+def test_a_second_write_takes_the_place_of_the_first(storage: Storage) -> None:
+    storage.write("file", b"a longer first content")
+    first = storage.stat("file")
+    storage.write("file", b"second")
+    assert storage.read("file") == b"second"
+    assert first is not None
+    assert storage.stat("file") != first
+    assert len(storage.objects()) == 1
+
+
+def test_a_file_can_be_read_from_any_position(storage: Storage) -> None:
+    storage.write("file", b"0123456789")
+    with storage.open("file") as file:
+        file.seek(4)
+        assert file.read(3) == b"456"
+
+
+def test_nothing_is_there_before_the_first_write(storage: Storage) -> None:
+    assert storage.objects() == []
+    assert storage.folders() == []
+    assert storage.stat("file") is None
+    with pytest.raises(FileNotFoundError):
+        storage.read("file")
+
+
+def test_a_folder_is_no_file(storage: Storage) -> None:
+    storage.write("folder/file", b"1")
+    assert storage.stat("folder") is None
+    assert storage.stat("") is None
+
+
+def test_folders_are_those_right_below(storage: Storage) -> None:
+    for path in ("b/1/file", "a/file", "file"):
+        storage.write(path, b"1")
+    assert storage.folders() == ["a", "b"]
+    assert storage.folders("b") == ["1"]
+    assert storage.folders("missing") == []
+
+
+def test_hidden_names_are_not_among_the_objects_but_can_be_read(storage: Storage) -> None:
+    for path in ("_job.json", ".hidden", "data/_x", "data/part"):
+        storage.write(path, b"1")
+    assert [found.path for found in storage.objects()] == ["data/part"]
+    assert storage.read("_job.json") == b"1"
+
+
+def test_a_folder_below_sees_its_own_paths(storage: Storage) -> None:
+    storage.write("data/deep/part", b"1")
+    below = storage.at("data")
+    assert below.uri == f"{storage.uri}/data"
+    assert [found.path for found in below.objects()] == ["deep/part"]
+    assert below.read("deep/part") == b"1"
+
+
+def test_deleted_files_are_gone_and_their_neighbours_are_not(storage: Storage) -> None:
+    storage.write("data/a", b"1")
+    storage.write("data/b", b"1")
+    storage.delete("data/a")
+    assert [found.path for found in storage.objects()] == ["data/b"]
+
+
+@pytest.mark.parametrize("name", ["with space", "100%", "ümlaut", "a+b=c", "[1]?*"])
+def test_unusual_names_are_kept_as_they_are(storage: Storage, name: str) -> None:
+    storage.write(f"{name}/{name}", b"1")
+    assert [found.path for found in storage.objects()] == [f"{name}/{name}"]
+    assert storage.at(name).read(name) == b"1"
+
+
+def test_a_storage_opened_in_another_process_is_the_same(storage: Storage) -> None:
+    storage.write("file", b"content")
+    assert pickle.loads(pickle.dumps(storage)).read("file") == b"content"
+
+
+def test_no_credentials_travel_or_show(storage: Storage) -> None:
+    assert b"testing" not in pickle.dumps(storage)
+    assert "testing" not in repr(storage)
+
+
+def test_versions_are_published_found_and_checked_out(storage: Storage, tmp_path: Path) -> None:
+    assert [publish_bytes(storage, "small", content).version for content in (b"1", b"2")] == [1, 2]
+    assert (models(storage), versions(storage, "small"), newest(storage, "small")) == (["small"], [1, 2], 2)
+    assert read_card(storage, "small", 2).name == "small"
+    folder = tmp_path / "checked out"
+    folder.mkdir()
+    check_out(storage, {"small": 1}, folder)
+    assert (folder / "small" / "1" / "model.onnx").read_bytes() == b"1"
+    with pytest.raises(RepositoryError, match="did you mean 'small'"):
+        newest(storage, "smal")
+
+
+def test_a_bucket_that_is_not_there_is_named(endpoint_url: str) -> None:
+    with pytest.raises(StorageError, match="s3://missing-bucket/x"):
+        open_storage("s3://missing-bucket/x", endpoint_url).write("file", b"1")
