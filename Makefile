@@ -11,12 +11,13 @@ SETUP := .venv/.complete
 setup: $(SETUP)
 
 $(SETUP): pyproject.toml constraints.txt
+	@echo 'installing into .venv; this takes a minute or two'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,score,demo,dev]'
 	touch $@
 
 runtime: setup
-	$(BIN)/rayton runtime install
+	@$(BIN)/rayton runtime install >/dev/null
 
 demo: runtime
 	$(BIN)/python -m demo.run .rayton/demo

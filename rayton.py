@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import typer
+
 import exporter.cli
 import ray_pipeline.cli
 import triton_models.cli
-import typer
 from triton_models.errors import RaytonError
 
 app = typer.Typer(

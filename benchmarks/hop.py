@@ -43,8 +43,8 @@ from triton_models.server.process import NodeServer
 from triton_models.server.runtime import ensure_runtime
 from triton_models.storage import open_storage
 
-TEXTS = 3000
-ROWS_PER_CHUNK = 150
+TEXTS = 4000
+ROWS_PER_CHUNK = 500
 REPEATS = 3
 TIMEOUT_S = 60.0
 RESULT = Path(__file__).parent / "results" / "hop.json"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from sentence_transformers import SentenceTransformer
+from transformers.utils.logging import disable_progress_bar
 
 
 def worst_cosine(model: Path, texts: pa.Table, scored: pa.Table, rows: int) -> float:
@@ -19,6 +20,7 @@ def worst_cosine(model: Path, texts: pa.Table, scored: pa.Table, rows: int) -> f
     chosen = random.sample(range(scored.num_rows), rows)
     ours = scored.take(chosen)
     embeddings = np.array(ours["embedding"].to_pylist(), np.float32)
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     reference = SentenceTransformer(str(model), device="cpu")
     theirs = reference.encode([body_of[row] for row in ours["id"].to_pylist()], normalize_embeddings=True)
     lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(theirs, axis=1)

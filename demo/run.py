@@ -6,6 +6,7 @@ python -m demo.run FOLDER
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -45,7 +46,7 @@ outputs = {{ sentence_embedding = "embedding" }}
 uri = "{output}"
 
 [triton]
-url = "{url}"
+{triton}
 """
 
 
@@ -67,7 +68,7 @@ def main(folder: Path) -> None:
 
     step("serve the model with Triton")
     with served(repository) as url:
-        job.write_text(JOB.format(texts=texts, output=output, url=url))
+        job.write_text(JOB.format(texts=texts, output=output, triton=f'url = "{url}"'))
 
         step("score them all through Ray Data and this Triton")
         rayton("score", job)
@@ -82,9 +83,9 @@ def main(folder: Path) -> None:
             print(f"{cosine:.3f}  {place}")
         step("stop the server")
 
-    print(
-        CLOSING.format(seconds=time.monotonic() - began, folder=folder, output=output, job=job, repository=repository)
-    )
+    job.write_text(JOB.format(texts=texts, output=output, triton=f'repository = "{repository}"'))
+    home, seconds = os.environ["RAYTON_HOME"], time.monotonic() - began
+    print(CLOSING.format(seconds=seconds, folder=folder, home=home, repository=repository, job=job))
 
 
 CLOSING = """
@@ -92,13 +93,13 @@ All of it took {seconds:.0f} s, and lies in {folder}:
   models/       the Triton repository: any Triton with an ONNX Runtime backend serves it unchanged
   texts/        the input
   embeddings/   data/part-*.parquet, the plan, and _SUCCESS with all counts
-  job.toml      what was scored
+  job.toml      what was scored; from now on it starts a server of its own
 
 What to try next:
+  export PATH=$PWD/.venv/bin:$PATH RAYTON_HOME={home}
   rayton serve --repository {repository}
-  rayton score {job}                  says that all is done; remove some parts of {output}/data
-                                      and _SUCCESS, and only these are scored again
-Put .venv/bin on your PATH, or write .venv/bin/rayton, and set RAYTON_HOME to the folder that the Makefile uses."""
+  rayton score {job}
+The last one says that all is done. Remove _SUCCESS and some parts of embeddings/data, and it scores only those again."""
 
 
 def step(title: str) -> None:

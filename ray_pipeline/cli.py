@@ -28,6 +28,9 @@ def score(
 
     spec = load_job(job)  # before Ray is imported: a mistake in the file is told at once
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if ray_address is None:
+        # Ray's switch between one machine and many, in spite of its name: on one it listens on loopback.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
     from ray_pipeline.job import run_job
     from ray_pipeline.report import Report

@@ -78,11 +78,12 @@ class Report:
 
 
 class _Pace:
-    """How far a run is and how fast: from the moment when its first chunk can be under way."""
+    """How far a run is and how fast. The speed counts from the first chunk's end: before it, workers were starting."""
 
     def __init__(self, rows: int) -> None:
         self.rows, self.done = rows, 0
         self._began = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     @property
     def seconds(self) -> float:
@@ -90,13 +91,16 @@ class _Pace:
 
     def add(self, rows: int) -> None:
         self.done += rows
+        if self._first is None:
+            self._first = self.done, self.seconds
 
     def __str__(self) -> str:
-        if not self.done:
-            return f"0 of {self.rows:,} rows"
-        rows_per_s = self.done / max(self.seconds, 1e-9)
+        text = f"{self.done:,} of {self.rows:,} rows"
+        if self._first is None or self.done == self._first[0]:
+            return text
+        rows_per_s = (self.done - self._first[0]) / max(self.seconds - self._first[1], 1e-9)
         left_s = (self.rows - self.done) / rows_per_s
-        return f"{self.done:,} of {self.rows:,} rows, {rows_per_s:,.0f} rows/s, {_duration(left_s)} left"
+        return f"{text}, {rows_per_s:,.0f} rows/s, {_duration(left_s)} left"
 
 
 def _counts(totals: Totals) -> str:

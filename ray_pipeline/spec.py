@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ray_pipeline.chunk import INTERNAL
 from ray_pipeline.errors import JobFileError
 
+_HOST_AND_PORT = re.compile(r"[^/\s]+:\d+")
 NonEmpty = Annotated[str, Field(min_length=1)]
 
 
@@ -60,6 +62,8 @@ class TritonSpec(_Section):
     def _some_server(self) -> Self:
         if self.url is None and self.repository is None:
             raise ValueError("needs url (a running server) or repository (to start one on each node)")
+        if self.url is not None and not _HOST_AND_PORT.fullmatch(self.url):
+            raise ValueError(f"url {self.url!r} is not host:port of a server's gRPC, such as localhost:8001")
         return self
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ray_pipeline.errors import FatalError
 from triton_models.tensors import TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -67,12 +68,24 @@ class Answers:
         self._moving: list[Array | None] = [None] * rows
 
     def put(self, rows: Rows, values: Array) -> None:
-        """Takes the answers of some rows, shape [rows, ...]."""
+        """Takes the answers of some rows, shape [rows, ...]. Raises FatalError if they are not what the card says."""
+        self._check(values, len(rows))
         if self._fixed is not None:
             self._fixed[rows] = values.reshape(len(rows), *self._tensor.shape)
             return
         for row, value in zip(rows, values, strict=True):
             self._moving[row] = value
+
+    def _check(self, values: Array, rows: int) -> None:
+        shapes = [self._tensor.shape, wire_shape(self._tensor)]
+        fits = any(
+            len(shape) + 1 == values.ndim and all(map(_goes_with, (rows, *shape), values.shape)) for shape in shapes
+        )
+        if not fits or values.dtype != self._tensor.numpy:
+            raise FatalError(
+                f"output {self._tensor} of {rows} rows came back as {values.dtype} {list(values.shape)}: "
+                "the server runs another model than the card describes"
+            )
 
     def to_arrow(self, answered: npt.NDArray[np.bool_]) -> pa.Array:
         """A column with an answer in each row that was `answered`, null in the others."""
@@ -80,6 +93,10 @@ class Answers:
             return _nulls_where(_fixed_to_arrow(self._fixed), ~answered)
         rows = [None if value is None else value.tolist() for value in self._moving]
         return pa.array(rows, arrow_type(self._tensor))
+
+
+def _goes_with(wanted: int, size: int) -> bool:
+    return wanted in (-1, size)
 
 
 def arrow_type(tensor: TensorSpec) -> pa.DataType:

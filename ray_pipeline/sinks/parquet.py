@@ -72,8 +72,10 @@ def _encoded(table: pa.Table, result: PartResult) -> pa.Buffer:
     metadata = {_RESULT: json.dumps(asdict(result)).encode()}
     # Model outputs hardly repeat: a dictionary of them costs time and saves nothing.
     repeating = [field.name for field in table.schema if not _is_numbers(field.type)]
+    # In one piece: where a table is cut shows in the pages, and the same rows shall be the same bytes.
+    whole = table.combine_chunks().replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd", use_dictionary=repeating or False)
+    pq.write_table(whole, sink, compression="zstd", use_dictionary=repeating or False)
     return sink.getvalue()
 
 

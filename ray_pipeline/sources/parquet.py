@@ -53,7 +53,8 @@ def _slices(parquet: pq.ParquetFile, chunk: Chunk, names: list[str]) -> Iterator
     for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=names):
         start, stop = max(chunk.first_row - position, 0), min(end - position, batch.num_rows)
         if start < stop:
-            yield batch.slice(start, stop - start)
+            # A name with a dot also brings the member of that name of a nested column along.
+            yield batch.select(names).slice(start, stop - start)
         position += batch.num_rows
         if position >= end:
             return

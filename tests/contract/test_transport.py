@@ -1,4 +1,4 @@
-"""What every transport must do: the real ones against a real server, and the fake that stands for them in unit tests."""
+"""What every transport must do: the real ones against a real server, and the fake that unit tests use instead."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ray_pipeline.errors import FatalError
 from ray_pipeline.scoring.codec import Answers, RowLists, arrow_type, batch_of
 from triton_models.tensors import DTYPES, Dtype, TensorSpec
 
@@ -53,6 +54,30 @@ def test_answers_of_a_moving_shape_keep_their_own_lengths(dtype: Dtype, shape: t
     column = answers.to_arrow(TWO_OF_THREE)
     assert column.type == arrow_type(tensor)
     assert column.to_pylist() == [[], None, long[0].tolist()]
+
+
+@pytest.mark.parametrize(
+    ("shape", "values"),
+    [
+        ((2, 3), np.ones((2, 3, 2), np.float32)),
+        ((3,), np.ones((2, 4), np.float32)),
+        ((3,), np.ones((1, 3), np.float32)),
+        ((3,), np.ones((2, 3), np.float64)),
+        ((), np.ones((2, 2), np.float32)),
+        ((-1, 2), np.ones((2, 4, 3), np.float32)),
+        ((-1,), np.ones((2,), np.float32)),
+    ],
+)
+def test_an_answer_that_is_not_what_the_card_says_ends_the_job(shape: tuple[int, ...], values: Any) -> None:
+    with pytest.raises(FatalError, match="the server runs another model than the card describes"):
+        Answers(TensorSpec("y", "FP32", shape), 2).put(np.array([0, 1]), values)
+
+
+@pytest.mark.parametrize("values", [np.ones((2,), np.float32), np.ones((2, 1), np.float32)])
+def test_a_scalar_may_come_back_with_the_axis_that_triton_adds(values: Any) -> None:
+    answers = Answers(TensorSpec("y", "FP32", ()), 2)
+    answers.put(np.array([0, 1]), values)
+    assert answers.to_arrow(np.array([True, True])).to_pylist() == [1, 1]
 
 
 def test_a_size_that_is_fixed_is_one_in_arrow_too() -> None:

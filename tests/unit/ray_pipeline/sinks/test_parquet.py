@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -57,10 +58,12 @@ def test_a_chunk_of_rejected_rows_is_committed_too(output: Storage, tmp_path: Pa
 
 
 def test_the_same_rows_are_the_same_bytes_whatever_pieces_they_came_in(output: Storage) -> None:
-    whole = table([None, "bad", None, None])
+    numbers = pa.array(np.arange(20_000 * 32, dtype=np.float32))
+    wide = {"id": np.arange(20_000), "embedding": pa.FixedSizeListArray.from_arrays(numbers, 32)}
+    whole = read_table(wide, reasons=["bad", *[None] * 19_999])
     write_part(output, whole)
     first = {found.path: output.read(found.path) for found in output.objects()}
-    write_part(output, pa.concat_tables([whole.slice(0, 1), whole.slice(1, 2), whole.slice(3)]))
+    write_part(output, pa.concat_tables([whole.slice(0, 777), whole.slice(777, 9000), whole.slice(9777)]))
     assert {found.path: output.read(found.path) for found in output.objects()} == first
 
 

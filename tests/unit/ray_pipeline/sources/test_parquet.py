@@ -54,6 +54,15 @@ def test_only_the_columns_that_are_asked_for_are_read_in_the_order_asked(storage
     assert own_columns(Parquet().read(storage, chunk, schema)).equals(TABLE.select(["text", "id"]))
 
 
+def test_a_name_with_a_dot_is_not_a_member_of_a_nested_column(storage: Storage) -> None:
+    both = pa.table({"a": [{"b": "member"}], "a.b": [7]})
+    write_groups(storage, "dots.parquet", both, [1])
+    (chunk,) = survey_of(Parquet(), storage, "dots.parquet").chunks
+    for name in ("a", "a.b"):
+        read = Parquet().read(storage, chunk, pa.schema([both.schema.field(name)]))
+        assert own_columns(read).equals(both.select([name]))
+
+
 def test_narrower_types_are_promoted_to_those_of_the_plan(storage: Storage) -> None:
     write_groups(storage, "narrow.parquet", pa.table({"id": pa.array([1, 2], pa.int32())}), [2])
     (chunk,) = survey_of(Parquet(), storage, "narrow.parquet").chunks
