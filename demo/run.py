@@ -99,7 +99,7 @@ What to try next:
   export PATH=$PWD/.venv/bin:$PATH RAYTON_HOME={home}
   rayton serve --repository {repository}
   rayton score {job}
-The last one says that all is done. Remove _SUCCESS and some parts of embeddings/data, and it scores only those again."""
+The last one says that all is done. Remove _SUCCESS and some parts of embeddings/data: it scores only those again."""
 
 
 def step(title: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from exporter.arrays import Array, Tensors
 from exporter.parity import Exported, measured, passes
 from exporter.preprocess import TextInputs
-from exporter.sources.base import Array, Tensors
 from triton_models.card import Check, TextPreparation
 from triton_models.tensors import TensorSpec
 

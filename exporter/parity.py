@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from exporter.arrays import Array, Tensors
 from exporter.errors import ParityError
 from exporter.signature import fits
-from exporter.sources.base import Array, Case, Source, Tensors
+from exporter.sources.base import Case, Source
 from triton_models.card import Check
 from triton_models.tensors import TensorSpec
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from exporter.sources.base import Array
+from exporter.arrays import Array
 from triton_models.card import TextPreparation
 
 SENTENCES = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.sources.base import Array, Tensors
+from exporter.arrays import Array, Tensors
 
 Axes = Mapping[str, Mapping[int, str]]
 """The moving axes of each input, counted with the batch axis as 0 and without it: `{"image": {2: "height"}}`."""

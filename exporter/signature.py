@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from exporter.arrays import Array, Tensors
 from exporter.errors import SourceError
 from exporter.samples import Axes
-from exporter.sources.base import Array, Tensors
 from triton_models.tensors import TensorSpec, dtype_of_numpy
 
 

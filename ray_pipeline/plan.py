@@ -86,9 +86,13 @@ def _check_columns(where: str, schema: pa.Schema, wanted: Iterable[str]) -> None
 
 
 def _common_schema(surveys: list[Survey], wanted: list[str]) -> pa.Schema:
-    """The types in which all objects are read: the widest where they differ, such as int64 for int32 and int64."""
+    """The types in which all objects are read: the widest where they differ, such as int64 for int32 and int64.
+
+    A column that is null wherever its type was looked for is read as text.
+    """
     found = [pa.schema([survey.schema.field(name) for name in wanted]) for survey in surveys if survey.chunks]
     try:
-        return pa.unify_schemas([one.remove_metadata() for one in found], promote_options="permissive")
+        schema = pa.unify_schemas([one.remove_metadata() for one in found], promote_options="permissive")
     except pa.ArrowException as error:
         raise InputError(f"a column has types in different objects that do not go together: {error}") from error
+    return pa.schema([field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in schema])

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from exporter.arrays import Tensors
+from exporter.preprocess import TextInputs
 from triton_models.card import Preparation
 from triton_models.tensors import TensorSpec
-
-if TYPE_CHECKING:
-    from exporter.preprocess import TextInputs
-
-Array = NDArray[np.generic]
-Tensors = Mapping[str, Array]
-"""Arrays by the name of their tensor; the first axis is the batch."""
 
 
 @dataclass(frozen=True)

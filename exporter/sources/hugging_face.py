@@ -17,6 +17,7 @@ import torch
 import transformers
 from torch import nn
 
+from exporter.arrays import Tensors
 from exporter.chatter import captured
 from exporter.convert import convert
 from exporter.errors import SourceError, first_line
@@ -24,7 +25,7 @@ from exporter.preprocess import TextInputs
 from exporter.samples import Axes
 from exporter.sentence import Classifier, Encoder, sentence_encoder
 from exporter.signature import specs_of, specs_seen
-from exporter.sources.base import Case, Tensors
+from exporter.sources.base import Case
 from exporter.sources.folder import Kind, kind_of, read_json, refuse_pickle, refuse_remote_code, refuse_writers
 from exporter.sources.module import RunningModule
 from exporter.sources.sentence_transformers import read_modules

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from exporter.arrays import Array, Tensors
 from exporter.convert import Traced
 from exporter.errors import SourceError
 from exporter.samples import Axes
-from exporter.sources.base import Array, Tensors
 from triton_models.tensors import TensorSpec
 
 

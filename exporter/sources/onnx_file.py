@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from exporter.arrays import Array, Tensors
 from exporter.errors import ExportError, SourceError, first_line
 from exporter.parity import Exported, joined
-from exporter.sources.base import Array, Case, Tensors
+from exporter.sources.base import Case
 from exporter.target import NEWEST_IR, NEWEST_OPSET, SERVER
 from triton_models.card import TensorPreparation
 from triton_models.config import MODEL_FILE

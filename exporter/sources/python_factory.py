@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from exporter.arrays import Tensors
 from exporter.convert import convert
 from exporter.errors import SourceError
 from exporter.samples import Axes, lengths_of, resampled
 from exporter.signature import specs_of, specs_seen
-from exporter.sources.base import Case, Tensors
+from exporter.sources.base import Case
 from exporter.sources.module import RunningModule, array_of
 from triton_models.card import TensorPreparation
 from triton_models.config import MODEL_FILE

@@ -20,8 +20,8 @@ from ray_pipeline.transport.base import Pending, Request, Tensors, Transport
 IN_FLIGHT = 2
 """One batch runs while the next one waits at the server, so that it never idles; more would only stand in line."""
 
-_REFUSALS_OF_A_BROKEN_SERVER = 16
-"""So many refused rows in a chunk without one answer say more about the server than about the rows."""
+_REFUSALS_IN_A_ROW = 32
+"""So many refused rows without one answer between them say more about the server than about the rows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class ModelScorer:
 
     def __init__(self, model: JobModel, transport: Transport, timeout_s: float) -> None:
         self._model, self._transport, self._timeout_s = model, transport, timeout_s
+        self._refusals_in_a_row = 0
 
     def score(self, table: pa.Table, good: npt.NDArray[np.bool_]) -> Scored:
         """Scores the rows where `good` is true; the others get nulls.
@@ -54,9 +55,9 @@ class ModelScorer:
             rows = row_of_good[batch]
             if isinstance(outcome, RefusedError):
                 refused[int(rows[0])] = str(outcome)
-                self._check_refusals(refused, answered)
+                self._count_refusal(outcome)
                 continue
-            answered[rows] = True
+            answered[rows], self._refusals_in_a_row = True, 0
             for name, collected in answers.items():
                 collected.put(rows, outcome[name])
         columns = {self._model.results[name]: collected.to_arrow(answered) for name, collected in answers.items()}
@@ -95,9 +96,10 @@ class ModelScorer:
         except RetryableError:
             return waited_for(lambda: self._transport.send(request).result(), self._timeout_s)
 
-    def _check_refusals(self, refused: dict[int, str], answered: npt.NDArray[np.bool_]) -> None:
-        if len(refused) >= _REFUSALS_OF_A_BROKEN_SERVER and not answered.any():
+    def _count_refusal(self, refusal: RefusedError) -> None:
+        self._refusals_in_a_row += 1
+        if self._refusals_in_a_row == _REFUSALS_IN_A_ROW:
             raise FatalError(
-                f"model {self._model.name!r} on {self._transport.address} refused the first {len(refused)} rows one by "
-                f"one; the last time it said: {list(refused.values())[-1]}"
+                f"model {self._model.name!r} on {self._transport.address} refused {_REFUSALS_IN_A_ROW} rows one "
+                f"after the other, the last with: {refusal}"
             )

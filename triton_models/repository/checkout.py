@@ -25,7 +25,7 @@ def check_out(repository: Storage, versions: Mapping[str, int], folder: Path) ->
     for name, version in versions.items():
         card = read_card(repository, name, version)
         path = layout.config_path(name)
-        config = from_pbtxt(repository.read(path).decode(), f"{repository.uri}/{path}")
+        config = from_pbtxt(repository.read(path).decode(errors="replace"), f"{repository.uri}/{path}")
         config.version_policy.CopyFrom(ModelVersionPolicy(specific=ModelVersionPolicy.Specific(versions=[version])))
         (folder / name).mkdir()
         (folder / path).write_text(to_pbtxt(config))

@@ -42,7 +42,7 @@ def read_config(repository: Storage, name: str) -> ModelConfig | None:
     path = layout.config_path(name)
     if repository.stat(path) is None:
         return None
-    return from_pbtxt(repository.read(path).decode(), f"{repository.uri}/{path}")
+    return from_pbtxt(repository.read(path).decode(errors="replace"), f"{repository.uri}/{path}")
 
 
 def read_card(repository: Storage, name: str, version: int) -> Card:
@@ -52,7 +52,7 @@ def read_card(repository: Storage, name: str, version: int) -> Card:
     """
     path = layout.card_path(name, version)
     try:
-        text = repository.read(path).decode()
+        text = repository.read(path).decode(errors="replace")
     except FileNotFoundError as error:
         found = versions(repository, name)
         if not found:

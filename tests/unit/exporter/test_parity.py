@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from exporter.arrays import Array
 from exporter.errors import ParityError
 from exporter.parity import DIFFERS, batches_up_to, compare, measured, passes
-from exporter.sources.base import Array
 from triton_models.card import Check
 from triton_models.tensors import TensorSpec
 

@@ -105,3 +105,10 @@ def test_an_input_without_rows_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "a.parquet", 0)
     with pytest.raises(InputError, match=r"its 1 objects hold no rows"):
         make_plan(spec(tmp_path))
+
+
+def test_a_column_that_is_null_at_the_beginning_is_read_as_text(tmp_path: Path) -> None:
+    lines = [*['{"id": 1, "body": null}'] * 1000, '{"id": 2, "body": "late"}']
+    (tmp_path / "late.jsonl").write_text("\n".join(lines))
+    plan = make_plan(spec(tmp_path, pattern="*.jsonl"))
+    assert plan.schema.field("body").type == pa.string()

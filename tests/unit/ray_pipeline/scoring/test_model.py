@@ -55,8 +55,12 @@ def failing(times: int, error: Exception) -> Callable[[Request], Tensors]:
 
 def scored(transport: WatchedTransport, rows: int, good: list[bool] | None = None) -> Scored:
     """Scores the rows 0, 1, 2, ...; their answers should be their doubles."""
-    table = pa.table({prepared_column(NUMBERS, "x"): [[float(row)] for row in range(rows)]})
-    return ModelScorer(NUMBERS, transport, TIMEOUT_S).score(table, np.array(good or [True] * rows))
+    return ModelScorer(NUMBERS, transport, TIMEOUT_S).score(prepared(rows), np.array(good or [True] * rows))
+
+
+def prepared(rows: int) -> pa.Table:
+    """The rows 0, 1, 2, ..."""
+    return pa.table({prepared_column(NUMBERS, "x"): [[float(row)] for row in range(rows)]})
 
 
 def test_a_request_asks_one_version_for_the_outputs_that_are_wanted() -> None:
@@ -131,11 +135,24 @@ def test_what_no_request_can_heal_ends_the_job_at_once() -> None:
 
 def test_a_server_that_refuses_everything_ends_the_job() -> None:
     transport = WatchedTransport(refusing(set(range(1000))))
-    with pytest.raises(FatalError, match=r"'numbers' on fake refused the first 16 rows one by one.*bad batch of 1"):
+    with pytest.raises(FatalError, match=r"'numbers' on fake refused 32 rows one after the other, .*bad batch of 1"):
         scored(transport, 1000)
-    assert len(transport.requests) < 60
+    assert len(transport.requests) < 100
 
 
-def test_many_guilty_rows_behind_a_good_one_are_the_rows_fault() -> None:
-    found = scored(WatchedTransport(refusing(set(range(4, 40)))), 40)
-    assert sorted(found.refused) == list(range(4, 40))
+def test_a_server_that_breaks_after_good_answers_ends_the_job() -> None:
+    with pytest.raises(FatalError, match="refused 32 rows one after the other"):
+        scored(WatchedTransport(refusing(set(range(4, 40)))), 40)
+
+
+def test_refusals_count_over_chunks_until_a_row_is_answered() -> None:
+    scorer = ModelScorer(NUMBERS, WatchedTransport(refusing(set(range(1000)))), TIMEOUT_S)
+    for _ in range(3):
+        assert len(scorer.score(prepared(10), np.ones(10, np.bool_)).refused) == 10
+    with pytest.raises(FatalError, match="refused 32 rows one after the other"):
+        scorer.score(prepared(10), np.ones(10, np.bool_))
+
+
+def test_guilty_rows_with_good_ones_between_them_are_the_rows_fault() -> None:
+    guilty = set(range(0, 400, 2))
+    assert set(scored(WatchedTransport(refusing(guilty)), 400).refused) == guilty
