@@ -20,14 +20,27 @@ app = typer.Typer(
 for package in (exporter, triton_models, ray_pipeline):
     package.cli.mount(app)
 
+EXTRAS = {"export": "export", "score": "score"}
+"""The extra that a command needs beside the bare installation."""
+
 
 def main() -> None:
     """Runs the command line; an error meant for people is one line on stderr and exit status 1."""
     try:
         app()
     except RaytonError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        fail(str(error))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(sys.argv[1])
+        if extra is None:
+            raise
+        fail(f"{error.name} is not installed; `rayton {sys.argv[1]}` needs more: pip install 'rayton[{extra}]'")
+
+
+def fail(message: str) -> None:
+    """Ends the program with a message."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def _number_type(kind: pa.DataType) -> np.dtype[Any] | None:
 
 def _flat(value: Any, tensor: TensorSpec, given: np.dtype[Any] | None) -> list[Any]:
     if value is None:
-        raise ValueError(f"null is not a {tensor}")
+        raise ValueError(f"null is not {tensor}")
     if tensor.dtype == "BYTES":
         return _flat_bytes(value, tensor)
     try:

@@ -11,12 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from exporter.export import export
+from exporter.spec import ExportSpec
+from tests.support.factories.digits import accuracy, split
 from tests.support.jobs import failing_score, rejected_rows, score, scored_rows, totals, write_job
 from tests.support.leftovers import shared_memory
 from tests.support.s3 import object_store
 from triton_models.server.metrics import read_metrics
 from triton_models.server.process import NodeServer
 from triton_models.storage import open_storage
+
+DIGITS = Path(__file__).parent.parent / "support" / "factories" / "digits.py"
 
 
 @pytest.fixture
@@ -110,6 +115,30 @@ def test_a_job_without_a_running_server_brings_its_own_and_takes_it_away(
     assert "50 rows = 50 scored" in score(job, home)
 
     assert shared_memory() <= before
+
+
+def test_images_in_a_column_of_lists_are_read_by_the_digits_network_as_well_as_in_pytorch(
+    home: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    export(ExportSpec(f"{DIGITS}:trained", "digits", str(models)), open_storage(str(models)))
+    images, labels = split()[1]
+    pixels = pa.array([None, *images.reshape(len(images), -1).tolist()], pa.list_(pa.float32()))
+    source = tmp_path / "digits.parquet"
+    pq.write_table(pa.table({"id": range(-1, len(images)), "pixels": pixels}), source)
+    model = 'name = "digits"\ninputs = { image = "pixels" }\noutputs = { logits = "scores" }'
+    job = write_job(
+        tmp_path / "job.toml", input=source, output=tmp_path / "out", triton={"repository": models}, model=model
+    )
+
+    score(job, home)
+
+    scored = scored_rows(str(tmp_path / "out"))
+    assert scored["id"].to_pylist() == list(range(len(images)))
+    assert accuracy(np.array(scored["scores"].to_pylist()), labels) >= 0.97
+    (rejected,) = rejected_rows(str(tmp_path / "out"))
+    assert (rejected["row"], rejected["stage"]) == (0, "prepare")
+    assert "null is not image FP32[1, 8, 8]" in rejected["reason"]
 
 
 def test_an_output_folder_of_another_job_is_refused_and_says_what_differs(

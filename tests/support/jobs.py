@@ -23,9 +23,7 @@ keep = ["id"]
 rows_per_chunk = {rows_per_chunk}
 
 [[models]]
-name = "minilm"
-inputs  = {{ text = "body" }}
-outputs = {{ sentence_embedding = "embedding" }}
+{model}
 
 [output]
 uri = "{output}"
@@ -38,12 +36,19 @@ timeout_s = {timeout_s}
 """
 
 
+MINILM = """\
+name = "minilm"
+inputs  = { text = "body" }
+outputs = { sentence_embedding = "embedding" }"""
+
+
 def write_job(
     path: Path,
     *,
     input: object,
     output: object,
     triton: dict[str, object],
+    model: str = MINILM,
     rows_per_chunk: int = 100,
     timeout_s: float = 10,
     endpoint_url: str | None = None,
@@ -56,6 +61,7 @@ def write_job(
             input=input,
             output=output,
             triton=lines,
+            model=model,
             rows_per_chunk=rows_per_chunk,
             timeout_s=timeout_s,
             storage=storage,

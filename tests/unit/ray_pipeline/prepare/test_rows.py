@@ -22,7 +22,7 @@ def test_every_model_gets_its_column_and_a_bad_row_its_reason() -> None:
     assert table[REASON].to_pylist() == [
         None,
         "column 'body': null is not text",
-        "column 'x': null is not a x FP32[]",
+        "column 'x': null is not x FP32[]",
         "not JSON",
     ]
 

@@ -79,7 +79,7 @@ def test_a_row_that_is_rejected_already_keeps_its_reason() -> None:
 def test_a_scalar_is_one_number() -> None:
     array, reasons = prepared([1, 2, None], TensorSpec("x", "FP32", ()))
     assert array.to_pylist() == [[1.0], [2.0], None]
-    assert reasons == [None, None, "column 'x': null is not a x FP32[]"]
+    assert reasons == [None, None, "column 'x': null is not x FP32[]"]
 
 
 def test_an_axis_that_moves_may_be_empty() -> None:
@@ -117,7 +117,7 @@ def test_another_shape_is_rejected(value: Any, shape: tuple[int, ...], said: str
         ([None], "FP32", "not made of numbers only"),
         (["1"], "FP32", "['1'] is not made of numbers only"),
         (["long " * 50], "FP32", "..."),
-        (None, "FP32", "null is not a x FP32[1]"),
+        (None, "FP32", "null is not x FP32[1]"),
         ([7], "BYTES", "[7] is not made of strings only"),
         ([None], "BYTES", "[None] is not made of strings only"),
     ],
