@@ -110,28 +110,34 @@ def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
 
     `endpoint_url` is the address of an S3-compatible store that is not Amazon's, such as `http://127.0.0.1:9000`.
     """
-    scheme = urlsplit(uri).scheme
-    bucket = urlsplit(uri).netloc
+    scheme, bucket = urlsplit(uri).scheme, urlsplit(uri).netloc
     if "@" in bucket or ":" in bucket:  # a secret may hold a `/`, which would end the bucket before the `@`
         raise StorageError(f"a {scheme}:// address holds credentials; take them out and put them in the environment")
     if scheme in ("", "file"):
         path = Path(urlsplit(uri).path if scheme else uri).expanduser().absolute()
         return Storage(str(path), str(path), fs.LocalFileSystem())
-    if scheme not in ("s3", "gs"):
-        raise StorageError(f"{scheme}:// is not supported; use a local path, s3:// or gs://")
     plain = uri.rstrip("/")
     if scheme == "s3" and endpoint_url is not None:
-        endpoint = urlsplit(endpoint_url)
-        if "@" in endpoint_url:
-            raise StorageError("endpoint_url holds credentials; take them out and put them in the environment")
-        if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
-            raise StorageError(f"endpoint_url {endpoint_url!r} is not an address such as http://127.0.0.1:9000")
-        store = fs.S3FileSystem(endpoint_override=endpoint.netloc, scheme=endpoint.scheme)
-        return Storage(plain, plain.removeprefix("s3://"), store)
+        return Storage(plain, plain.removeprefix("s3://"), _s3_compatible(endpoint_url))
+    if scheme not in ("s3", "gs"):
+        raise StorageError(f"{scheme}:// is not supported; use a local path, s3:// or gs://")
     with _explained(plain):
         # Quoted, because a key may hold what means something in a URI, such as a space or a `?`.
-        store, root = fs.FileSystem.from_uri(quote(plain, safe=":/"))
+        store, root = fs.FileSystem.from_uri(quote(plain, safe=":/") + _ONE_PUT.get(scheme, ""))
     return Storage(plain, root, store)
+
+
+_ONE_PUT = {"s3": "?allow_delayed_open=true"}
+"""Small objects in one request; otherwise each is a multipart upload of three."""
+
+
+def _s3_compatible(endpoint_url: str) -> fs.S3FileSystem:
+    endpoint = urlsplit(endpoint_url)
+    if "@" in endpoint_url:
+        raise StorageError("endpoint_url holds credentials; take them out and put them in the environment")
+    if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
+        raise StorageError(f"endpoint_url {endpoint_url!r} is not an address such as http://127.0.0.1:9000")
+    return fs.S3FileSystem(endpoint_override=endpoint.netloc, scheme=endpoint.scheme, allow_delayed_open=True)
 
 
 def write_file(path: Path, content: bytes | pa.Buffer) -> None:
