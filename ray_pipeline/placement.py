@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -14,6 +16,8 @@ from ray_pipeline.errors import PlacementError
 SERVER_RESOURCE = "triton"
 """The custom resource of a node that has, or gets, a Triton: one for each node."""
 
+_REACHABLE_S = 5.0
+
 
 @contextmanager
 def connected(address: str | None) -> Iterator[list[str]]:
@@ -21,24 +25,35 @@ def connected(address: str | None) -> Iterator[list[str]]:
 
     Raises PlacementError if the cluster cannot be reached or no node of it has the resource `triton`.
     """
+    start_or_join = partial(ray.init, logging_level=logging.ERROR, log_to_driver=False)
     if address is None:
-        # Loopback: a cluster of one machine is nobody else's business.
-        ray.init(
-            resources={SERVER_RESOURCE: 1},
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _node_ip_address="127.0.0.1",
-        )
+        start_or_join(resources={SERVER_RESOURCE: 1}, include_dashboard=False)
     else:
+        _check_reachable(address)
         try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+            start_or_join(address=address)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise PlacementError(f"no Ray cluster answers at {address}: {error}") from error
+            raise PlacementError(
+                f"the Ray cluster at {address} cannot be joined: {error}. "
+                "If it asks for a token, set RAY_AUTH_MODE=token"
+            ) from error
     try:
         yield _scoring_nodes()
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes and says little."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not port.isdecimal():
+        return  # `auto`, or another way to a cluster that is Ray's to find
+    try:
+        socket.create_connection((host, int(port)), _REACHABLE_S).close()
+    except OSError as error:
+        raise PlacementError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}); is it running?"
+        ) from error
 
 
 def _scoring_nodes() -> list[str]:
