@@ -27,7 +27,7 @@ def connected(address: str | None) -> Iterator[list[str]]:
     """
     start_or_join = partial(ray.init, logging_level=logging.ERROR, log_to_driver=False)
     if address is None:
-        start_or_join(resources={SERVER_RESOURCE: 1}, include_dashboard=False)
+        start_or_join(address="local", resources={SERVER_RESOURCE: 1}, include_dashboard=False)
     else:
         _check_reachable(address)
         try:

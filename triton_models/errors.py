@@ -9,6 +9,14 @@ class RaytonError(Exception):
     The command line prints the message without a traceback and exits with 1.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        """The message as it was written: Ray Data adds advice of its own to the arguments of an error."""
+        return self.message
+
 
 class CardError(RaytonError):
     """A `card.json` cannot be read, or says something that this release does not understand."""
