@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,13 @@ from sentence_transformers import SentenceTransformer
 from exporter.export import export
 from exporter.spec import ExportSpec
 from tests.support.factories.digits import accuracy, split
-from tests.support.jobs import failing_score, rejected_rows, score, scored_rows, totals, write_job
+from tests.support.jobs import failing_score, rejected_rows, score, scored_rows, start_score, totals, write_job
 from tests.support.leftovers import shared_memory
 from tests.support.s3 import object_store
 from triton_models.server.metrics import read_metrics
+from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
+from triton_models.server.runtime import Runtime
 from triton_models.storage import open_storage
 
 DIGITS = Path(__file__).parent.parent / "support" / "factories" / "digits.py"
@@ -167,6 +172,51 @@ def test_a_server_that_is_not_there_is_named_with_how_long_it_was_tried(
     assert f"server 127.0.0.1:{free_port}" in message
     assert "over 2 s" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_server_that_goes_away_in_the_middle_ends_the_job_in_words_and_its_return_lets_it_go_on(
+    home: Path, runtime: Runtime, texts: Path, tmp_path: Path, minilm_repository: Path
+) -> None:
+    options = ServerOptions(repository=minilm_repository, log_file=tmp_path / "triton.log")
+    output = tmp_path / "out"
+    with NodeServer.start(runtime, options) as server:
+        triton: dict[str, object] = {"url": server.grpc_url, "repository": minilm_repository}
+        job = write_job(tmp_path / "job.toml", input=texts, output=output, triton=triton, timeout_s=2)
+        process = start_score(job, home)
+        await_part(process, output)
+        server.keeper.kill()
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"error: server {server.grpc_url}" in errors
+    assert "Traceback" not in errors
+    assert not (output / "_SUCCESS").exists()
+
+    same_port = replace(options, grpc_port=server.options.grpc_port)
+    with NodeServer.start(runtime, same_port):
+        assert "1,000 rows = 1,000 scored + 0 rejected" in score(job, home)
+
+
+def test_an_input_that_changed_since_the_job_began_is_named(
+    home: Path, texts: Path, tmp_path: Path, triton: dict[str, object]
+) -> None:
+    few, output = tmp_path / "few.parquet", tmp_path / "out"
+    pq.write_table(pq.read_table(texts).slice(0, 20), few)
+    job = write_job(tmp_path / "job.toml", input=few, output=output, triton=triton)
+    score(job, home)
+    (output / "_SUCCESS").unlink()
+    for part in (output / "data").iterdir():
+        part.unlink()
+    pq.write_table(pq.read_table(texts).slice(20, 20), few)
+
+    assert f"{few} has changed since the job was planned" in failing_score(job, home)
+
+
+def await_part(process: subprocess.Popen[str], output: Path) -> None:
+    """Waits until the first part of a running job is there."""
+    poll = threading.Event()
+    while process.poll() is None and not any(output.glob("data/part-*.parquet")):
+        poll.wait(0.02)
+    assert process.poll() is None, "the job ended too early"
 
 
 def inferences(server: NodeServer) -> float:
