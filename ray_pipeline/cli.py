@@ -36,4 +36,9 @@ def score(
     from ray_pipeline.report import Report
     from triton_models.home import rayton_home
 
-    run_job(spec, rayton_home(os.environ), ray_address, Report(Console(), spec.output.uri))
+    report = Report(Console(), spec.output.uri)
+    try:
+        run_job(spec, rayton_home(os.environ), ray_address, report)
+    except KeyboardInterrupt:
+        report.interrupted()
+        raise

@@ -70,3 +70,8 @@ def test_a_terminal_sees_rows_and_pace() -> None:
         pass
     assert "3,000 of 3,000 rows" in printed.getvalue()
     assert "rows/s, 0s left" in printed.getvalue()
+
+
+def test_ctrl_c_says_how_to_go_on(report: Report, printed: StringIO) -> None:
+    report.interrupted()
+    assert printed.getvalue() == "stopped; what is committed stays, and the same command goes on from there\n"
