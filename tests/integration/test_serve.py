@@ -7,7 +7,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import venv
@@ -21,6 +20,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from tests.support import served_models
+from tests.support.command import run_rayton, start_rayton
 from tests.support.leftovers import await_end, command, descendants, parent_of, shared_memory
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
 from tests.support.triton import infer, send, start
@@ -31,7 +31,6 @@ from triton_models.server.errors import BrokenModelError, BrokenRuntimeError, Po
 from triton_models.server.metrics import read_metrics
 from triton_models.server.runtime import MARKER, Runtime, ensure_runtime, find_runtime
 
-ROOT = Path(__file__).parent.parent.parent
 CONFIG = "max_batch_size: 8\ndynamic_batching { }\n" + AFFINE + ONE_CPU
 ANY_PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 
@@ -47,14 +46,7 @@ def repository(tmp_path: Path) -> Path:
 @contextmanager
 def serving(home: Path, repository: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """`rayton serve` in a process group of its own, once it says that it is ready; and what it reported."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rayton", "serve", "--repository", str(repository), *ANY_PORTS, *options],
-        cwd=ROOT,
-        env=os.environ | {"RAYTON_HOME": str(home), "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = start_rayton(home, "serve", "--repository", str(repository), *ANY_PORTS, *options)
     assert process.stdout is not None
     with process, process.stdout:
         try:
@@ -71,15 +63,7 @@ def serving(home: Path, repository: Path, *options: str) -> Iterator[tuple[subpr
 
 def run_serve(home: Path, repository: Path | str, *options: str) -> subprocess.CompletedProcess[str]:
     """`rayton serve` that is expected to refuse."""
-    return subprocess.run(
-        [sys.executable, "-m", "rayton", "serve", "--repository", str(repository), *options],
-        cwd=ROOT,
-        env=os.environ | {"RAYTON_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_rayton(home, "serve", "--repository", str(repository), *options, timeout_s=60)
 
 
 def test_the_report_names_models_addresses_and_log(runtime: Runtime, home: Path, repository: Path) -> None:

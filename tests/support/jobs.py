@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from tests.support.command import run_rayton, start_rayton
 from triton_models.storage import open_storage
-
-ROOT = Path(__file__).parent.parent.parent
 
 JOB = """\
 [input]
@@ -72,32 +69,22 @@ def write_job(
 
 def start_score(job: Path, home: Path) -> subprocess.Popen[str]:
     """`rayton score` in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "rayton", "score", str(job)],
-        cwd=ROOT,
-        env=os.environ | {"RAYTON_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return start_rayton(home, "score", str(job))
 
 
 def score(job: Path, home: Path) -> str:
     """Runs a job to its end; gives what it printed. Fails the test if the job failed."""
-    process = start_score(job, home)
-    printed, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return printed
+    ended = run_rayton(home, "score", str(job))
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 def failing_score(job: Path, home: Path) -> str:
     """Runs a job that must fail with a message for people; gives the message."""
-    process = start_score(job, home)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 1
-    assert "Traceback" not in errors
-    return errors
+    ended = run_rayton(home, "score", str(job))
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
 
 
 def scored_rows(output: str, endpoint_url: str | None = None) -> pa.Table:

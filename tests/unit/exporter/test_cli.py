@@ -2,24 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-import typer
 from typer.testing import CliRunner
 
-from exporter.cli import mount
+from rayton import app
 from tests.support.onnx_models import DOUBLES, MIXES_ROWS, onnx_file
 from triton_models.errors import RaytonError
 
 
-@pytest.fixture
-def app() -> typer.Typer:
-    app = typer.Typer()
-    mount(app)
-    app.command("another")(lambda: None)
-    return app
-
-
-def test_reports_the_checks_the_place_and_what_comes_next(app: typer.Typer, tmp_path: Path) -> None:
+def test_reports_the_checks_the_place_and_what_comes_next(tmp_path: Path) -> None:
     source, repository = onnx_file(tmp_path / "small.onnx", DOUBLES), tmp_path / "models"
     result = CliRunner().invoke(app, ["export", str(source), "--name", "small", "--repository", str(repository)])
 
@@ -31,7 +21,7 @@ def test_reports_the_checks_the_place_and_what_comes_next(app: typer.Typer, tmp_
     assert "comparing the export with its source" in result.stderr
 
 
-def test_a_refused_export_ends_with_its_error_and_no_report(app: typer.Typer, tmp_path: Path) -> None:
+def test_a_refused_export_ends_with_its_error_and_no_report(tmp_path: Path) -> None:
     source = onnx_file(tmp_path / "mixing.onnx", MIXES_ROWS)
     result = CliRunner().invoke(app, ["export", str(source), "--name", "m", "--repository", str(tmp_path / "models")])
 
@@ -40,7 +30,7 @@ def test_a_refused_export_ends_with_its_error_and_no_report(app: typer.Typer, tm
     assert result.stdout == ""
 
 
-def test_the_options_are_explained(app: typer.Typer) -> None:
+def test_the_options_are_explained() -> None:
     result = CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "200"})
     for option in ("--name", "--repository", "--max-batch-size", "--instances", "--max-tokens", "--tolerance"):
         assert option in result.stdout
