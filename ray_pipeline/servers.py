@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -155,7 +156,8 @@ class _ServerKeeper:
         models = self._folder / "models"
         models.mkdir()
         check_out(repository, versions, models)
-        options = ServerOptions(repository=models, log_file=self._folder / "triton.log", models=tuple(versions))
+        log_file = Path(home) / "logs" / f"tritonserver-{os.getpid()}.log"  # it stays: errors name it
+        options = ServerOptions(repository=models, log_file=log_file, models=tuple(versions))
         self._server = NodeServer.start(runtime, options)
 
     def address(self) -> str:

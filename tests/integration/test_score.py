@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import threading
 from dataclasses import replace
@@ -209,6 +211,22 @@ def test_an_input_that_changed_since_the_job_began_is_named(
     pq.write_table(pq.read_table(texts).slice(20, 20), few)
 
     assert f"{few} has changed since the job was planned" in failing_score(job, home)
+
+
+def test_a_model_that_the_jobs_own_server_cannot_load_is_named_with_a_log_that_is_there(
+    home: Path, texts: Path, tmp_path: Path, minilm_repository: Path
+) -> None:
+    broken = tmp_path / "models"
+    shutil.copytree(minilm_repository, broken)
+    (broken / "minilm" / "1" / "model.onnx").write_bytes(b"no model")
+    job = write_job(tmp_path / "job.toml", input=texts, output=tmp_path / "out", triton={"repository": broken})
+
+    message = failing_score(job, home)
+
+    assert "minilm version 1 cannot be loaded" in message
+    found = re.search(r"its log is (\S+)", message)
+    assert found is not None
+    assert "minilm" in Path(found[1]).read_text()
 
 
 def await_part(process: subprocess.Popen[str], output: Path) -> None:
