@@ -39,7 +39,7 @@ def _checks(card: Card) -> Table:
     )
     table.add_column("check")
     table.add_column("output", no_wrap=True)
-    for heading in ("batch", "difference", "limit", "cosine"):
+    for heading in ("batch", "max abs", "limit", "cosine"):
         table.add_column(heading, justify="right")
     for checks in _alike(card.checks):
         worst = max(checks, key=lambda check: check.max_abs - check.limit)
