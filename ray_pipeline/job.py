@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayTaskError
+
 from ray_pipeline import output as outputs
 from ray_pipeline.models import JobModel, check_input_types, job_model
 from ray_pipeline.output import Totals
@@ -35,7 +37,8 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report) 
         if complete := outputs.read_success(output):
             report.already_complete(complete)
             return complete
-    plan = outputs.read_plan(output) or make_plan(spec)
+    kept = outputs.read_plan(output)
+    plan = kept or make_plan(spec)
     repository = repository_of(spec, home)
     report.planned(plan)
     with _worker_errors_unwrapped(), connected(ray_address) as nodes:
@@ -44,7 +47,8 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report) 
         for model in models:
             check_input_types(model, plan.schema)
         outputs.claim(output, fingerprint(spec, versions, [model.checksum for model in models]))
-        outputs.write_plan(output, plan)
+        if kept is None:
+            outputs.write_plan(output, plan)
         report.resolved(models, nodes)
         with _servers(spec, repository, models, home, nodes) as find_server:
             results = list(report.watched(_scored(spec, plan, output, models, len(nodes), find_server, report)))
@@ -125,20 +129,19 @@ def _worker_errors_unwrapped() -> Iterator[None]:
     """An error that a worker raised for a person arrives inside Ray's errors; it is what the person shall see."""
     try:
         yield
-    except RaytonError as error:
-        raise _innermost(error) from error
     except Exception as error:
-        inner = _innermost(error)
-        if inner is error:
+        ours = _outermost_of_ours(error)
+        if ours is None or ours is error:
             raise
-        raise inner from error
+        raise ours from error
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """The RaytonError that caused `error`, or `error` itself where none did."""
-    found, seen = error, error
-    while (seen_next := getattr(seen, "cause", None) or seen.__cause__) is not None:
-        seen = seen_next
-        if isinstance(seen, RaytonError):
-            found = seen
-    return found
+def _outermost_of_ours(error: BaseException) -> RaytonError | None:
+    """The first RaytonError on the way down the causes of `error` that is not one of Ray's wrappers."""
+    seen: BaseException | None = error
+    while seen is not None:
+        # Ray's wrapper of an error is an instance of that error's class too.
+        if isinstance(seen, RaytonError) and not isinstance(seen, RayTaskError):
+            return seen
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    return None

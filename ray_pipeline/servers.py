@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,9 @@ def resolve_versions(spec: JobSpec, fixed: Sequence[int | None], repository: Sto
 
 
 def _served_versions(url: str, wanted: list[tuple[str, int | None]], timeout_s: float) -> list[int]:
-    transport = GrpcTransport(url)
-    waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
-    return [_served_version(transport, name, version, timeout_s) for name, version in wanted]
+    with closing(GrpcTransport(url)) as transport:
+        waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
+        return [_served_version(transport, name, version, timeout_s) for name, version in wanted]
 
 
 def _served_version(transport: GrpcTransport, name: str, wanted: int | None, timeout_s: float) -> int:

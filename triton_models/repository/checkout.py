@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
 
-from triton_models.config import from_pbtxt, to_pbtxt
+from triton_models.config import to_pbtxt
 from triton_models.errors import RepositoryError
 from triton_models.repository import layout
-from triton_models.repository.versions import read_card
+from triton_models.repository.versions import read_card, read_config
 from triton_models.storage import Storage
 
 
@@ -24,11 +24,12 @@ def check_out(repository: Storage, versions: Mapping[str, int], folder: Path) ->
     """
     for name, version in versions.items():
         card = read_card(repository, name, version)
-        path = layout.config_path(name)
-        config = from_pbtxt(repository.read(path).decode(errors="replace"), f"{repository.uri}/{path}")
+        config = read_config(repository, name)
+        if config is None:
+            raise RepositoryError(f"{repository.uri}/{layout.config_path(name)} is missing; export {name} again")
         config.version_policy.CopyFrom(ModelVersionPolicy(specific=ModelVersionPolicy.Specific(versions=[version])))
         (folder / name).mkdir()
-        (folder / path).write_text(to_pbtxt(config))
+        (folder / layout.config_path(name)).write_text(to_pbtxt(config))
         target = folder / layout.version_path(name, version)
         if repository.local is not None:
             target.symlink_to(repository.local / layout.version_path(name, version), target_is_directory=True)

@@ -67,3 +67,10 @@ def test_a_model_or_version_that_is_not_there_is_named(repository: Storage, fold
         check_out(repository, {"a": 2}, folder)
     with pytest.raises(RepositoryError, match="no model 'z'; it has a"):
         check_out(repository, {"z": 1}, folder)
+
+
+def test_a_model_without_its_config_is_named(repository: Storage, folder: Path) -> None:
+    publish_bytes(repository, "a")
+    repository.delete("a/config.pbtxt")
+    with pytest.raises(RepositoryError, match=r"a/config\.pbtxt is missing; export a again"):
+        check_out(repository, {"a": 1}, folder)
