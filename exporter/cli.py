@@ -50,9 +50,19 @@ def export(
     from exporter.errors import ExportError
     from exporter.report import show
     from exporter.spec import ExportSpec
+    from triton_models.config import Tuning
     from triton_models.storage import open_storage
 
-    spec = ExportSpec(source, name, repository, max_batch_size, instances, max_tokens, tolerance, trust_remote_code)
+    spec = ExportSpec(
+        source,
+        name,
+        repository,
+        max_batch_size=max_batch_size,
+        max_tokens=max_tokens,
+        tolerance=tolerance,
+        trust_remote_code=trust_remote_code,
+        tuning=Tuning(instances=instances),
+    )
     storage = open_storage(repository, os.environ.get("AWS_ENDPOINT_URL"))
     # Bound to this very stream: while a library is kept quiet, sys.stderr is another one.
     progress = Console(file=sys.stderr)

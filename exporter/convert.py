@@ -15,7 +15,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from exporter.chatter import captured
 from exporter.errors import ConversionError, first_line
 from exporter.graph import fixed_axis, settle
-from exporter.target import LARGEST_INLINE_BYTES, NEWEST_IR, OPSET
+from exporter.target import DEFAULT_TARGET, LARGEST_INLINE_BYTES, WRITTEN_OPSET, Target
 from triton_models.tensors import TensorSpec
 
 
@@ -34,7 +34,9 @@ class Traced:
     axes: dict[str, dict[int, str]]
 
 
-def convert(traced: Traced, path: Path, largest_inline_bytes: int = LARGEST_INLINE_BYTES) -> None:
+def convert(
+    traced: Traced, path: Path, target: Target = DEFAULT_TARGET, largest_inline_bytes: int = LARGEST_INLINE_BYTES
+) -> None:
     """Writes the module as ONNX to `path`; weights beyond `largest_inline_bytes` lie beside it in `<path>.data`.
 
     Raises ConversionError, which names the operator or the shape that stands in the way.
@@ -45,7 +47,7 @@ def convert(traced: Traced, path: Path, largest_inline_bytes: int = LARGEST_INLI
                 traced.module,
                 traced.examples,
                 dynamo=True,
-                opset_version=OPSET,
+                opset_version=min(WRITTEN_OPSET, target.opset),
                 dynamic_shapes=(_dynamic_shapes(traced),),
                 verbose=False,
             )
@@ -57,7 +59,7 @@ def convert(traced: Traced, path: Path, largest_inline_bytes: int = LARGEST_INLI
     assert program is not None
     model = program.model
     settle(model, traced.inputs, traced.outputs, traced.axes)
-    model.ir_version = min(model.ir_version, NEWEST_IR)
+    model.ir_version = min(model.ir_version, target.ir_version)
     _save(model, path, largest_inline_bytes)
     try:
         onnx.checker.check_model(path)

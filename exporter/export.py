@@ -27,7 +27,9 @@ def export(spec: ExportSpec, repository: Storage, say: Callable[[str], None] = l
     """
     say(f"opening {spec.source}")
     source = open_source(spec)
-    config = model_config(spec.name, source.inputs, source.outputs, spec.max_batch_size, instances=spec.instances)
+    config = model_config(
+        spec.name, source.inputs, source.outputs, spec.max_batch_size, instances=spec.tuning.instances
+    )
     check_publishable(repository, config)
     with _disk_explained(repository), staging(repository) as folder:
         say("converting to ONNX")
@@ -40,9 +42,9 @@ def export(spec: ExportSpec, repository: Storage, say: Callable[[str], None] = l
 
 def proven(source: Source, exported: Exported, spec: ExportSpec) -> Card:
     """The card of an export that passed every proof. Raises ParityError for one that did not."""
-    checks, preparation = prove(source, exported, spec.max_batch_size, spec.tolerance), source.preparation
+    checks, preparation = prove(source, exported, spec.max_batch_size, spec.limits), source.preparation
     if source.texts is not None:
-        preparation, padding = prove_padding(source.texts, source.outputs, exported, spec.tolerance)
+        preparation, padding = prove_padding(source.texts, source.outputs, exported, spec.limits)
         checks += padding
     return Card(
         inputs=source.inputs,
@@ -51,6 +53,8 @@ def proven(source: Source, exported: Exported, spec: ExportSpec) -> Card:
         preparation=preparation,
         source=source.label,
         checks=checks,
+        labels=source.labels,
+        target=spec.target_triton,
         tools=tool_versions(),
     )
 

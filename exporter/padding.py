@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from exporter.arrays import Array, Tensors
+from exporter.limits import Limits
 from exporter.parity import Exported, measured, passes
 from exporter.preprocess import TextInputs
 from triton_models.card import Check, TextPreparation
@@ -16,7 +17,7 @@ FURTHER = 23
 
 
 def prove_padding(
-    texts: TextInputs, outputs: Sequence[TensorSpec], exported: Exported, tolerance: float | None
+    texts: TextInputs, outputs: Sequence[TensorSpec], exported: Exported, limits: Limits
 ) -> tuple[TextPreparation, tuple[Check, ...]]:
     """Asks for real sentences as they are and padded further, and says in the preparation whether that was the same.
 
@@ -34,8 +35,8 @@ def prove_padding(
             (_cut(spec, alone, len(tokens)), _cut(spec, further, len(tokens)))
             for alone, further, tokens in zip(plain, padded, rows, strict=True)
         ]
-        checks.append(_worst([measured("padded further", spec, *pair, tolerance, 1) for pair in pairs]))
-    free = texts.preparation.mask is not None and all(map(passes, checks))
+        checks.append(_worst([measured("padded further", spec, *pair, limits, 1) for pair in pairs]))
+    free = texts.preparation.mask is not None and all(passes(check, limits) for check in checks)
     return dataclasses.replace(texts.preparation, padding_free=free), tuple(checks)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from exporter.arrays import Array, Tensors
 from exporter.errors import ParityError
+from exporter.limits import Limits
 from exporter.signature import fits
 from exporter.sources.base import Case, Source
 from triton_models.card import Check
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
 PROVEN_BATCHES = (1, 2, 7)
 """And the largest: one row is special to tracers, two is the example's own size, seven is nobody's favourite."""
-TOLERANCE = {"FP16": 1e-2, "FP32": 1e-4, "FP64": 1e-4}
-"""The largest difference by type; every other type must be equal."""
-SMALLEST_COSINE = 0.999
+NOT_TINY = 1e-2
+"""Elements are asked for their relative difference if they have at least this share of the largest one's size."""
 ROWS_ALONE = 16
 """How many rows of a batch are asked again on their own."""
 DIFFERS = "the export does not answer like its source; raise --tolerance only if answers this far apart are good enough"
@@ -65,7 +65,7 @@ class Exported:
         return dict(zip(self.names, found, strict=True))
 
 
-def prove(source: Source, exported: Exported, max_batch_size: int, tolerance: float | None) -> tuple[Check, ...]:
+def prove(source: Source, exported: Exported, max_batch_size: int, limits: Limits) -> tuple[Check, ...]:
     """Compares the export with its source, and rows in a batch with the same rows alone, on every case of the source.
 
     Raises ParityError at the first output that differs by more than its limit.
@@ -74,19 +74,19 @@ def prove(source: Source, exported: Exported, max_batch_size: int, tolerance: fl
     fault = MIXES_ROWS if source.asks_rows_alone else DIFFERS
     for case in source.cases(batches_up_to(max_batch_size)):
         wanted, answers = source.answers(case.inputs), exported.answers(case.inputs)
-        checks += compare(case.label, source.outputs, wanted, answers, tolerance, case.batch, fault)
+        checks += compare(case.label, source.outputs, wanted, answers, limits, case.batch, fault)
         if case.batch > 1 and not source.asks_rows_alone:
-            checks += _rows_alone(case, source.outputs, exported, answers, tolerance)
+            checks += _rows_alone(case, source.outputs, exported, answers, limits)
     return tuple(checks)
 
 
 def _rows_alone(
-    case: Case, outputs: Sequence[TensorSpec], exported: Exported, answers: Tensors, tolerance: float | None
+    case: Case, outputs: Sequence[TensorSpec], exported: Exported, answers: Tensors, limits: Limits
 ) -> list[Check]:
     rows = np.linspace(0, case.batch - 1, min(case.batch, ROWS_ALONE)).astype(int)
     alone = joined(exported.answers({name: array[[row]] for name, array in case.inputs.items()}) for row in rows)
     together = {name: array[rows] for name, array in answers.items()}
-    return compare(f"{case.label}, rows alone", outputs, alone, together, tolerance, case.batch, MIXES_ROWS)
+    return compare(f"{case.label}, rows alone", outputs, alone, together, limits, case.batch, MIXES_ROWS)
 
 
 def compare(
@@ -94,15 +94,15 @@ def compare(
     outputs: Sequence[TensorSpec],
     wanted: Tensors,
     found: Tensors,
-    tolerance: float | None,
+    limits: Limits,
     batch: int,
     fault: str,
 ) -> list[Check]:
     """One check for each output. Raises ParityError for a difference beyond the limit, and for answers not finite."""
     checks = []
     for spec in outputs:
-        check = measured(label, spec, wanted[spec.name], found[spec.name], tolerance, batch)
-        if not passes(check):
+        check = measured(label, spec, wanted[spec.name], found[spec.name], limits, batch)
+        if not passes(check, limits):
             raise ParityError(
                 f"output {spec.name} differs by {check.max_abs:.3g} (limit {check.limit:.3g}), cosine "
                 f"{check.cosine:.6f}, at batch {batch} ({label}): {fault}. Nothing was published"
@@ -111,12 +111,12 @@ def compare(
     return checks
 
 
-def passes(check: Check) -> bool:
+def passes(check: Check, limits: Limits) -> bool:
     """Whether a check is within its limits."""
-    return check.max_abs <= check.limit and check.cosine >= SMALLEST_COSINE
+    return check.max_abs <= check.limit and check.cosine >= limits.cosine
 
 
-def measured(label: str, spec: TensorSpec, wanted: Array, found: Array, tolerance: float | None, batch: int) -> Check:
+def measured(label: str, spec: TensorSpec, wanted: Array, found: Array, limits: Limits, batch: int) -> Check:
     """How far `found` is from `wanted`. Raises ParityError where they cannot be compared."""
     for whose, answer in (("the source", wanted), ("the export", found)):
         if not fits(spec, answer):
@@ -127,8 +127,9 @@ def measured(label: str, spec: TensorSpec, wanted: Array, found: Array, toleranc
             f"at batch {batch} ({label})"
         )
     if not np.issubdtype(wanted.dtype, np.floating):
-        unequal = float(np.count_nonzero(wanted != found))
-        return Check(label, spec.name, batch, unequal, 1.0, 0.0)
+        unequal = np.count_nonzero(wanted != found)
+        share = unequal / max(wanted.size, 1)
+        return Check(label, spec.name, batch, float(unequal), share, 1.0, float(int(limits.unequal * wanted.size)))
     left, right = wanted.astype(np.float64), found.astype(np.float64)
     for whose, values in (("the source", left), ("the export", right)):
         if not np.isfinite(values).all():
@@ -136,9 +137,16 @@ def measured(label: str, spec: TensorSpec, wanted: Array, found: Array, toleranc
                 f"output {spec.name} of {whose} is not a finite number at batch {batch} ({label}), so nothing can be "
                 "compared; give examples that the model can answer"
             )
-    limit = (tolerance if tolerance is not None else TOLERANCE[spec.dtype]) * _scale(left)
-    max_abs = float(np.abs(left - right).max(initial=0.0))
-    return Check(label, spec.name, batch, max_abs, _smallest_cosine(left, right, limit), limit)
+    limit = limits.of(spec) * _scale(left)
+    difference = np.abs(left - right)
+    max_abs, cosine = float(difference.max(initial=0.0)), _smallest_cosine(left, right, limit)
+    return Check(label, spec.name, batch, max_abs, _relative(difference, left), cosine, limit)
+
+
+def _relative(difference: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
+    sizes = np.abs(wanted)
+    counted = sizes > NOT_TINY * sizes.max(initial=0.0)
+    return float((difference[counted] / sizes[counted]).max(initial=0.0))
 
 
 def _scale(answers: NDArray[np.float64]) -> float:

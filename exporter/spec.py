@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.errors import ExportError
+from exporter.limits import PRECISIONS, Limits, limits
+from exporter.target import DEFAULT_TARGET, Target, target_of
+from triton_models.config import DEFAULT_TUNING, Tuning
 from triton_models.repository.layout import checked_name
 
 DEFAULT_MAX_BATCH_SIZE = 64
@@ -14,29 +17,73 @@ DEFAULT_MAX_BATCH_SIZE = 64
 class ExportSpec:
     """One export: which source becomes which model of which repository.
 
-    `repository` is a folder or the URI of one in an object store. `max_tokens` cuts texts shorter than the model would.
-    `tolerance` is the largest difference from the source that is let pass, for answers between 0.01 and 1 in size;
-    beyond, it grows and shrinks with the largest answer. None takes the one that fits the type of each output.
-    Raises RepositoryError for a name that no model can have, ExportError for a number that makes no sense.
+    `repository` is a folder or the URI of one in an object store.
+
+    The model: `unbatched` publishes one whose requests are never put together. `max_tokens` cuts texts shorter than the
+    model would. `dynamic` names moving axes as in `image=2:height,3:width`. `input_names` and `output_names` rename, as
+    in `pixel_values=image`; `outputs` are the only ones to keep, by their new names. `image`, `normalize` and `layout`
+    put the preparation of pixels into the graph, as in `224x224`, `imagenet`, `nchw`.
+
+    The arithmetic: `precision` is one of fp32, fp16, bf16, int8; `calibration` is a file of inputs for static int8.
+    `target_triton` is the oldest Triton release that has to load the model.
+
+    The proofs: `samples` is a file of inputs to compare on besides random ones. `tolerance` and `min_cosine` take the
+    place of the limits that are usual for the precision. `verify_served` asks a real server for the answers as well;
+    None does so where one is installed.
+
+    The server: `tuning` is how it runs the model; `replace_config` writes that over the config of a model that is
+    there. `load` are the gRPC addresses of running servers that shall load the version at once.
+
+    Raises RepositoryError for a name that no model can have, ExportError for a value that makes no sense.
     """
 
     source: str
     name: str
     repository: str
     max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
-    instances: int = 1
+    unbatched: bool = False
     max_tokens: int | None = None
-    tolerance: float | None = None
     trust_remote_code: bool = False
+    dynamic: tuple[str, ...] = ()
+    input_names: tuple[str, ...] = ()
+    output_names: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    image: str | None = None
+    normalize: str | None = None
+    layout: str = "nchw"
+    precision: str = "fp32"
+    calibration: str | None = None
+    target_triton: str = DEFAULT_TARGET.release
+    samples: str | None = None
+    tolerance: float | None = None
+    min_cosine: float | None = None
+    verify_served: bool | None = None
+    tuning: Tuning = DEFAULT_TUNING
+    replace_config: bool = False
+    load: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         checked_name(self.name)
-        for option, number in (
-            ("--max-batch-size", self.max_batch_size),
-            ("--instances", self.instances),
-            ("--max-tokens", self.max_tokens),
-        ):
+        for option, number in (("--max-batch-size", self.max_batch_size), ("--max-tokens", self.max_tokens)):
             if number is not None and number < 1:
                 raise ExportError(f"{option} is {number}; it must be 1 or more")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ExportError(f"--tolerance is {self.tolerance:g}; it must lie between 0 and 1, such as 1e-4")
+        if self.min_cosine is not None and not 0 < self.min_cosine <= 1:
+            raise ExportError(f"--min-cosine is {self.min_cosine:g}; it must lie between 0 and 1, such as 0.999")
+        if self.precision not in PRECISIONS:
+            raise ExportError(f"--precision is {self.precision}; it is one of {', '.join(PRECISIONS)}")
+        if self.calibration is not None and self.precision != "int8":
+            raise ExportError("--calibration is for --precision int8")
+        if self.image is None and self.normalize is not None:
+            raise ExportError("--normalize needs --image, such as --image 224x224")
+
+    @property
+    def limits(self) -> Limits:
+        """How far the export may be from its source."""
+        return limits(self.precision, self.tolerance, self.min_cosine)
+
+    @property
+    def target(self) -> Target:
+        """What has to be able to load the model. Raises ExportError for a release that is not known."""
+        return target_of(self.target_triton)

@@ -15,11 +15,12 @@ CARD_FORMAT = 1
 
 @dataclass(frozen=True)
 class TextPreparation:
-    """One text becomes token tensors, with the tokenizer that the version carries.
+    """One text, or a pair of them, becomes token tensors, with the tokenizer that the version carries.
 
-    `tokenizer` is a path relative to the version folder. `max_tokens` counts special tokens too; longer texts are cut.
-    The last three name the inputs of the model; a model without a mask or without token types has None there.
-    `padding_free` says that the proof ran: how far a row was padded does not change its answer.
+    `tokenizer` is a path relative to the version folder. `max_tokens` counts special tokens too; longer texts are cut,
+    of a pair the longer one first. `ids`, `mask` and `types` name the inputs of the model; one without a mask or
+    without token types has None there. `padding_free` says that the proof ran: how far a row was padded does not change
+    its answer. `pair` is true for models that read two texts at once, such as cross-encoders.
     """
 
     tokenizer: str
@@ -29,7 +30,27 @@ class TextPreparation:
     mask: str | None
     types: str | None
     padding_free: bool
+    pair: bool = False
     kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True)
+class ImagePreparation:
+    """One encoded image becomes the pixels of one row: UINT8 [height, width, channels], as a decoder gives them.
+
+    Decode, convert to `channels` (Pillow's mode, `RGB` or `L`), resize, crop. With `shortest_edge` the image is scaled
+    until its shorter side has that many pixels and `height` x `width` are cut from its middle; without, it is scaled to
+    `height` x `width` whatever its proportions. `resample` is Pillow's name of the filter, such as `bilinear`.
+    Everything behind that (cast, scale, normalisation, layout) is inside the graph. `input` names the model's input.
+    """
+
+    input: str
+    height: int
+    width: int
+    shortest_edge: int | None = None
+    resample: str = "bilinear"
+    channels: Literal["RGB", "L"] = "RGB"
+    kind: Literal["image"] = "image"
 
 
 @dataclass(frozen=True)
@@ -39,31 +60,68 @@ class TensorPreparation:
     kind: Literal["tensor"] = "tensor"
 
 
-Preparation = TextPreparation | TensorPreparation
+Preparation = TextPreparation | ImagePreparation | TensorPreparation
+PREPARATIONS: dict[str, type[Preparation]] = {
+    "text": TextPreparation,
+    "image": ImagePreparation,
+    "tensor": TensorPreparation,
+}
 
 
 @dataclass(frozen=True)
 class Check:
     """One comparison of the exported model with its source that was run before publishing, and its figures.
 
-    `max_abs` is the largest absolute difference, `cosine` the smallest cosine over the rows (1.0 = the same direction),
-    `limit` the largest `max_abs` that would have passed.
+    `max_abs` is the largest absolute difference, `max_rel` the largest relative one over elements that are not tiny,
+    `cosine` the smallest cosine over the rows (1.0 = the same direction), `limit` the largest `max_abs` that would have
+    passed.
     """
 
     name: str
     output: str
     batch: int
     max_abs: float
+    max_rel: float
     cosine: float
     limit: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one precision of a model weighs, how fast it is and how near to the source it stays, all seen in one run.
+
+    `bytes` is the size of the model's files, `rows_per_s` was measured on the machine of the export, `cosine` is the
+    smallest over all rows that were compared with the source.
+    """
+
+    precision: str
+    bytes: int
+    rows_per_s: float
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The precision of a model's arithmetic: `fp32`, `fp16`, `bf16` or `int8`.
+
+    `kept_fp32` names the operators that stayed 32-bit because the answers needed it. `figures` has `fp32` and the
+    precision that was chosen side by side; it is empty for a model that was left as it is.
+    """
+
+    name: str = "fp32"
+    kept_fp32: tuple[str, ...] = ()
+    figures: tuple[Figures, ...] = ()
 
 
 @dataclass(frozen=True)
 class Card:
     """`card.json`: a version's tensors, its preparation, the checks it passed, checksums, tool versions.
 
-    `max_batch_size` is 0 for a model without a batch axis. `files` maps each path of the version folder (the card
-    itself left out) to its SHA-256 in hex. `created` is UTC in ISO 8601. `name` and `version` are set on publishing.
+    `max_batch_size` is 0 for a model whose requests are never put together with others: its answers are about the whole
+    request. `labels` are the names of the classes in the order of the last axis of `logits`. `deterministic` says that
+    the same input gave the same bytes twice. `target` is the oldest Triton release that reads the model. `files` maps
+    each path of the version folder (the card itself left out) to its SHA-256 in hex. `created` is UTC in ISO 8601.
+    `name` and `version` are set on publishing.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -72,6 +130,10 @@ class Card:
     preparation: Preparation
     source: str
     checks: tuple[Check, ...] = ()
+    precision: Precision = Precision()
+    labels: tuple[str, ...] = ()
+    deterministic: bool = False
+    target: str = ""
     tools: dict[str, str] = field(default_factory=dict)
     name: str = ""
     version: int = 0
@@ -80,9 +142,11 @@ class Card:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What a job must name a column for: `text`, or every input of the model."""
+        """What a job must name a column for: `text` (and `text_pair`), `image`, or every input of the model."""
         if isinstance(self.preparation, TextPreparation):
-            return ("text",)
+            return ("text", "text_pair") if self.preparation.pair else ("text",)
+        if isinstance(self.preparation, ImagePreparation):
+            return ("image",)
         return tuple(tensor.name for tensor in self.inputs)
 
     def to_json(self) -> str:
@@ -101,6 +165,8 @@ class Card:
                 outputs=_tensors(found.pop("outputs")),
                 preparation=_preparation(found.pop("preparation")),
                 checks=tuple(Check(**check) for check in found.pop("checks")),
+                precision=_precision(found.pop("precision")),
+                labels=tuple(found.pop("labels")),
                 **found,
             )
         except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
@@ -112,8 +178,9 @@ def _tensors(found: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
 
 
 def _preparation(found: dict[str, Any]) -> Preparation:
-    kinds: dict[str, type[TextPreparation] | type[TensorPreparation]] = {
-        "text": TextPreparation,
-        "tensor": TensorPreparation,
-    }
-    return kinds[found["kind"]](**found)
+    return PREPARATIONS[found["kind"]](**found)
+
+
+def _precision(found: dict[str, Any]) -> Precision:
+    figures = tuple(Figures(**one) for one in found["figures"])
+    return Precision(found["name"], tuple(found["kept_fp32"]), figures)

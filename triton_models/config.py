@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import text_format
@@ -14,6 +15,24 @@ from triton_models.tensors import TensorSpec, dtype_of
 
 BACKEND = "onnxruntime"
 MODEL_FILE = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a server runs a model.
+
+    `devices` says where its instances are (`auto`, `cpu`, `cuda`, `tensorrt`), one group for each; `instances` is the
+    count on each of them, and each holds a copy of the weights. `threads` is how many one instance computes with, None
+    for all. `settings` are further fields of Triton's config as in `dynamic_batching.max_queue_delay_microseconds=100`.
+    """
+
+    devices: tuple[str, ...] = ("auto",)
+    instances: int = 1
+    threads: int | None = None
+    settings: tuple[str, ...] = ()
+
+
+DEFAULT_TUNING = Tuning()
 
 
 def model_config(

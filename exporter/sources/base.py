@@ -50,6 +50,10 @@ class Source(Protocol):
         """Makes inputs out of texts, for a model that reads them."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the last axis of `logits`; empty where there are none."""
+
+    @property
     def asks_rows_alone(self) -> bool:
         """Whether `answers` runs every row on its own, as the only yardstick that a source without PyTorch has."""
 

@@ -46,6 +46,7 @@ class TextSource:
     label: str
     running: RunningModule
     texts: TextInputs
+    labels: tuple[str, ...] = ()
     asks_rows_alone = False
 
     @property

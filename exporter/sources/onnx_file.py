@@ -15,7 +15,7 @@ from exporter.arrays import Array, Tensors
 from exporter.errors import ExportError, SourceError, first_line
 from exporter.parity import Exported, joined
 from exporter.sources.base import Case
-from exporter.target import NEWEST_IR, NEWEST_OPSET, SERVER
+from exporter.target import DEFAULT_TARGET, Target
 from triton_models.card import TensorPreparation
 from triton_models.config import MODEL_FILE
 from triton_models.tensors import TensorSpec, dtype_of_onnx
@@ -32,6 +32,7 @@ class OnnxFileSource:
     model: onnx.ModelProto
     preparation = TensorPreparation()
     texts = None
+    labels = ()
     asks_rows_alone = True
 
     @property
@@ -98,7 +99,7 @@ class OnnxFileSource:
         return {spec.name: _random(spec, batch, length, random) for spec in self.inputs}
 
 
-def open_onnx(path: Path) -> OnnxFileSource:
+def open_onnx(path: Path, target: Target = DEFAULT_TARGET) -> OnnxFileSource:
     """Opens and checks a file. Raises SourceError."""
     try:
         onnx.checker.check_model(path)
@@ -106,11 +107,11 @@ def open_onnx(path: Path) -> OnnxFileSource:
     except Exception as error:  # a checker error, a protobuf error or an operating system error
         raise SourceError(f"{path} is not a valid ONNX model: {first_line(error)}", str(error)) from error
     opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=1)
-    for what, number, newest in (("opset", opset, NEWEST_OPSET), ("IR version", model.ir_version, NEWEST_IR)):
+    for what, number, newest in (("opset", opset, target.opset), ("IR version", model.ir_version, target.ir_version)):
         if number > newest:
             raise SourceError(
-                f"{path.name} has {what} {number}, but the ONNX Runtime of {SERVER} reads up to {newest}; "
-                f"write it again for an older one, as in torch.onnx.export(..., opset_version={NEWEST_OPSET})"
+                f"{path.name} has {what} {number}, but {target} reads up to {newest}; "
+                f"write it again for an older one, as in torch.onnx.export(..., opset_version={target.opset})"
             )
     source = OnnxFileSource(path, model)
     if not source.inputs:

@@ -51,6 +51,7 @@ class FactorySource:
     axes: Axes
     preparation = TensorPreparation()
     texts = None
+    labels: tuple[str, ...] = ()
     asks_rows_alone = False
 
     @cached_property

@@ -13,7 +13,8 @@ from triton_models.errors import RepositoryError
     ("option", "value", "named"),
     [
         ("max_batch_size", 0, "--max-batch-size is 0"),
-        ("instances", -1, "--instances is -1"),
+        ("min_cosine", 1.5, "--min-cosine is 1.5"),
+        ("precision", "fp8", "--precision is fp8; it is one of fp32"),
         ("max_tokens", 0, "--max-tokens is 0"),
         ("tolerance", 0.0, "--tolerance is 0"),
         ("tolerance", 2.0, "--tolerance is 2"),
