@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,18 +12,32 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
+    from triton_models.server.runtime import Runtime
+
+SIGNATURE = "Tensors and preparation"
+ARITHMETIC = "Precision and target"
+PROOFS = "Proofs"
+SERVER = "Server"
+
 
 def mount(app: typer.Typer) -> None:
     """Adds `export` to the root command line."""
     app.command(name="export")(export)
 
 
+def _option(panel: str, *names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, **settings)
+
+
+Names = list[str] | None
+
+
 def export(
     source: Annotated[
         str,
         typer.Argument(
-            help="A sentence-transformers or Hugging Face folder, package.module:factory, path/file.py:factory, or a "
-            ".onnx file. A factory returns (model, example inputs).",
+            help="A Hugging Face or sentence-transformers folder or id, package.module:factory, path/file.py:factory, "
+            "a .pt2 program or a .onnx file. A factory returns (model, example inputs).",
             show_default=False,
         ),
     ],
@@ -32,17 +46,64 @@ def export(
         str, typer.Option(help="The model repository: a folder, s3:// or gs://.", show_default=False)
     ],
     max_batch_size: Annotated[int, typer.Option(help="The most rows in one request.")] = 64,
-    instances: Annotated[int, typer.Option(help="Copies of the model on each device.")] = 1,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Cut texts at this many tokens instead of the model's own limit.")
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(help="The largest difference from the source that is let pass; 1e-4 for 32-bit floats."),
-    ] = None,
+    unbatched: Annotated[
+        bool, typer.Option("--unbatched", help="The answer is about the whole request: never put requests together.")
+    ] = False,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run Python code that lies in the model folder.")
     ] = False,
+    max_tokens: Annotated[
+        int | None, _option(SIGNATURE, help="Cut texts at this many tokens instead of the model's own limit.")
+    ] = None,
+    dynamic: Annotated[
+        Names, _option(SIGNATURE, help="The moving axes of an input, as in image=0:batch,2:height,3:width.")
+    ] = None,
+    input_name: Annotated[Names, _option(SIGNATURE, help="Rename an input, as in pixel_values=image.")] = None,
+    output_name: Annotated[Names, _option(SIGNATURE, help="Rename an output, as in output_0=scores.")] = None,
+    outputs: Annotated[Names, _option(SIGNATURE, help="Keep only this output; may be repeated.")] = None,
+    image: Annotated[
+        str | None,
+        _option(SIGNATURE, help="Take UINT8 pixels of this size, as in 224x224, scaled in the graph."),
+    ] = None,
+    normalize: Annotated[
+        str | None, _option(SIGNATURE, help="imagenet, none, or MEAN/STD as in 0.5,0.5,0.5/0.5,0.5,0.5.")
+    ] = None,
+    layout: Annotated[str, _option(SIGNATURE, help="What the model itself takes: nchw or nhwc.")] = "nchw",
+    precision: Annotated[str, _option(ARITHMETIC, help="fp32, fp16, bf16 or int8.")] = "fp32",
+    calibration: Annotated[
+        str | None, _option(ARITHMETIC, help="Parquet or .npz file of inputs that static int8 is calibrated with.")
+    ] = None,
+    target_triton: Annotated[
+        str, _option(ARITHMETIC, help="The oldest Triton release that has to load the model.")
+    ] = "24.10",
+    samples: Annotated[
+        str | None, _option(PROOFS, help="Parquet or .npz file of inputs to compare on, besides random ones.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, _option(PROOFS, help="The largest difference that is let pass; 1e-4 for fp32.")
+    ] = None,
+    min_cosine: Annotated[
+        float | None,
+        _option(PROOFS, help="The smallest cosine of a row that is let pass; 0.9999 for fp32."),
+    ] = None,
+    verify_served: Annotated[
+        bool | None,
+        _option(PROOFS, help="Ask a real server for the answers too.", show_default="where one is installed"),
+    ] = None,
+    device: Annotated[
+        Names, _option(SERVER, help="auto, cpu, cuda or tensorrt; may be repeated.", show_default="auto")
+    ] = None,
+    instances: Annotated[int, _option(SERVER, help="Copies of the model on each device.")] = 1,
+    threads: Annotated[int | None, _option(SERVER, help="Threads of one copy; all by default.")] = None,
+    set_: Annotated[
+        Names, _option(SERVER, "--set", help="A field of Triton's config, as in version_policy.latest.num_versions=2.")
+    ] = None,
+    replace_config: Annotated[
+        bool, _option(SERVER, "--replace-config", help="Write the config over that of a model that is there.")
+    ] = False,
+    load: Annotated[
+        Names, _option(SERVER, help="Make the running server at HOST:PORT (gRPC) load it; may be repeated.")
+    ] = None,
 ) -> None:
     """Exports a model as the next version in a Triton repository, after proving that it answers like its source."""
     from rich.console import Console
@@ -58,10 +119,24 @@ def export(
         name,
         repository,
         max_batch_size=max_batch_size,
+        unbatched=unbatched,
         max_tokens=max_tokens,
-        tolerance=tolerance,
         trust_remote_code=trust_remote_code,
-        tuning=Tuning(instances=instances),
+        dynamic=tuple(dynamic or ()),
+        input_names=tuple(input_name or ()),
+        output_names=tuple(output_name or ()),
+        outputs=tuple(outputs or ()),
+        image=image,
+        normalize=normalize,
+        layout=layout,
+        precision=precision,
+        calibration=calibration,
+        target_triton=target_triton,
+        samples=samples,
+        tolerance=tolerance,
+        min_cosine=min_cosine,
+        tuning=Tuning(tuple(device or ("auto",)), instances, threads, tuple(set_ or ())),
+        replace_config=replace_config,
     )
     storage = open_storage(repository, os.environ.get("AWS_ENDPOINT_URL"))
     # Bound to this very stream: while a library is kept quiet, sys.stderr is another one.
@@ -70,12 +145,30 @@ def export(
         with progress.status("starting") as status:
             from exporter.export import export as run
 
-            published = run(spec, storage, say=lambda step: _say(progress, status, step))
+            def say(step: str) -> None:
+                _say(progress, status, step)
+
+            published = run(spec, storage, say, _runtime(verify_served, say))
     except ExportError as error:
         if error.details:
             progress.print(error.details.rstrip(), style="dim", markup=False, highlight=False, soft_wrap=True)
         raise
     show(published, repository, Console())
+    if load:
+        from triton_models.server.live import load_everywhere
+
+        load_everywhere(load, published.name, published.version, say=lambda line: progress.print(line, markup=False))
+
+
+def _runtime(wanted: bool | None, say: Any) -> Runtime | None:
+    """The server to prove with: None where it is not wanted, or not asked for and not installed."""
+    from triton_models.home import rayton_home
+    from triton_models.server.runtime import ensure_runtime, find_runtime
+
+    home = rayton_home(os.environ)
+    if wanted is False:
+        return None
+    return find_runtime(home) or (ensure_runtime(home, say) if wanted else None)
 
 
 def _say(progress: Console, status: Status, step: str) -> None:

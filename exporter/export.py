@@ -2,59 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from exporter.errors import ExportError
-from exporter.padding import prove_padding
-from exporter.parity import Exported, prove
+from exporter.parity import Asked
+from exporter.proofs import Proof, ask_source, prove_file, prove_served
 from exporter.sources.base import Source
 from exporter.sources.resolve import open_source
 from exporter.spec import ExportSpec
 from triton_models.card import Card
 from triton_models.config import MODEL_FILE, model_config
 from triton_models.repository.publish import Published, check_publishable, publish, staging
+from triton_models.repository.versions import read_config
+from triton_models.server.runtime import Runtime
 from triton_models.storage import Storage
 
 TOOLS = ("rayton", "torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime")
+Say = Callable[[str], None]
 
 
-def export(spec: ExportSpec, repository: Storage, say: Callable[[str], None] = lambda step: None) -> Published:
+def export(
+    spec: ExportSpec, repository: Storage, say: Say = lambda step: None, runtime: Runtime | None = None
+) -> Published:
     """Makes a source the next version of a model; `say` hears each step as it begins.
 
-    Raises RaytonError, mostly ExportError; then nothing was published.
+    With a `runtime` the version is also loaded and asked by a real server before it is published. Raises RaytonError,
+    mostly ExportError; then nothing was published.
     """
     say(f"opening {spec.source}")
     source = open_source(spec)
-    config = model_config(
-        spec.name, source.inputs, source.outputs, spec.max_batch_size, instances=spec.tuning.instances
-    )
-    check_publishable(repository, config)
     with _disk_explained(repository), staging(repository) as folder:
+        asked = ask_source(spec, source)
+        config = config_of(spec, source, asked)
+        check_publishable(repository, config)
         say("converting to ONNX")
         source.write(folder)
         say("comparing the export with its source")
-        card = proven(source, Exported(folder / MODEL_FILE), spec)
+        proof = prove_file(spec, source, asked, folder / MODEL_FILE)
+        card = card_of(spec, source, proof)
+        if runtime is not None:
+            say("comparing the answers of a real server with those of the source")
+            kept = None if spec.replace_config else read_config(repository, spec.name)
+            checks = prove_served(spec, source, asked, folder, kept or config, runtime)
+            card = replace(card, checks=card.checks + checks)
         say(f"publishing to {repository.uri}")
         return publish(repository, folder, card, config)
 
 
-def proven(source: Source, exported: Exported, spec: ExportSpec) -> Card:
-    """The card of an export that passed every proof. Raises ParityError for one that did not."""
-    checks, preparation = prove(source, exported, spec.max_batch_size, spec.limits), source.preparation
-    if source.texts is not None:
-        preparation, padding = prove_padding(source.texts, source.outputs, exported, spec.limits)
-        checks += padding
+def config_of(spec: ExportSpec, source: Source, asked: Sequence[Asked]) -> ModelConfig:
+    """The config that the version is to be served with."""
+    rows = 0 if spec.unbatched else spec.max_batch_size
+    return model_config(spec.name, source.inputs, source.outputs, rows, instances=spec.tuning.instances)
+
+
+def card_of(spec: ExportSpec, source: Source, proof: Proof) -> Card:
+    """The card of an export that passed every proof."""
     return Card(
         inputs=source.inputs,
         outputs=source.outputs,
-        max_batch_size=spec.max_batch_size,
-        preparation=preparation,
+        max_batch_size=0 if spec.unbatched else spec.max_batch_size,
+        preparation=proof.preparation,
         source=source.label,
-        checks=checks,
+        checks=proof.checks,
         labels=source.labels,
-        target=spec.target_triton,
+        deterministic=proof.is_deterministic,
+        target=spec.target.release,
         tools=tool_versions(),
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +31,11 @@ ROWS_ALONE = 16
 DIFFERS = "the export does not answer like its source; raise --tolerance only if answers this far apart are good enough"
 MIXES_ROWS = (
     "the answer for a row depends on the other rows of its batch, and a server puts rows of strangers into one batch; "
-    "look for a mean, a norm or an attention over the first axis"
+    "look for a mean, a norm or an attention over the first axis. --unbatched publishes it as a model whose requests "
+    "are never put together"
 )
+Answer = Callable[[Tensors], Tensors]
+"""Whatever answers inputs: the file, run here, or a server that has loaded it."""
 
 
 def batches_up_to(max_batch_size: int) -> list[int]:
@@ -65,28 +70,71 @@ class Exported:
         return dict(zip(self.names, found, strict=True))
 
 
-def prove(source: Source, exported: Exported, max_batch_size: int, limits: Limits) -> tuple[Check, ...]:
-    """Compares the export with its source, and rows in a batch with the same rows alone, on every case of the source.
+@dataclass(frozen=True)
+class Asked:
+    """Inputs, and what the source answered to them: the yardstick for everything that is made of it."""
+
+    case: Case
+    wanted: Tensors
+
+
+def ask(source: Source, cases: Iterable[Case]) -> list[Asked]:
+    """The source's own answers to each case."""
+    return [Asked(case, source.answers(case.inputs)) for case in cases]
+
+
+def prove(asked: Iterable[Asked], outputs: Sequence[TensorSpec], answer: Answer, limits: Limits) -> tuple[Check, ...]:
+    """Compares the answers of the export with those of its source.
 
     Raises ParityError at the first output that differs by more than its limit.
     """
     checks: list[Check] = []
-    fault = MIXES_ROWS if source.asks_rows_alone else DIFFERS
-    for case in source.cases(batches_up_to(max_batch_size)):
-        wanted, answers = source.answers(case.inputs), exported.answers(case.inputs)
-        checks += compare(case.label, source.outputs, wanted, answers, limits, case.batch, fault)
-        if case.batch > 1 and not source.asks_rows_alone:
-            checks += _rows_alone(case, source.outputs, exported, answers, limits)
-    return tuple(checks)
+    for one in asked:
+        case = one.case
+        checks += compare(case.label, outputs, one.wanted, answer(case.inputs), limits, case.batch, DIFFERS)
+    return worst_of_each(checks)
 
 
-def _rows_alone(
-    case: Case, outputs: Sequence[TensorSpec], exported: Exported, answers: Tensors, limits: Limits
-) -> list[Check]:
-    rows = np.linspace(0, case.batch - 1, min(case.batch, ROWS_ALONE)).astype(int)
-    alone = joined(exported.answers({name: array[[row]] for name, array in case.inputs.items()}) for row in rows)
-    together = {name: array[rows] for name, array in answers.items()}
-    return compare(f"{case.label}, rows alone", outputs, alone, together, limits, case.batch, MIXES_ROWS)
+def prove_rows_alone(
+    asked: Iterable[Asked], outputs: Sequence[TensorSpec], answer: Answer, limits: Limits
+) -> tuple[Check, ...]:
+    """Compares the answers to rows in a batch with those to the same rows alone, both of the export.
+
+    Raises ParityError where the answer for a row depends on the other rows.
+    """
+    checks: list[Check] = []
+    for case in (one.case for one in asked if one.case.batch > 1):
+        together = answer(case.inputs)
+        rows = np.linspace(0, case.batch - 1, min(case.batch, ROWS_ALONE)).astype(int)
+        alone = joined(answer({name: array[[row]] for name, array in case.inputs.items()}) for row in rows)
+        picked = {name: array[rows] for name, array in together.items()}
+        label = f"{case.label}, rows alone"
+        checks += compare(label, outputs, alone, picked, limits, case.batch, MIXES_ROWS)
+    return worst_of_each(checks)
+
+
+def is_deterministic(asked: Iterable[Asked], answer: Answer) -> bool:
+    """Whether the export gives the same bytes to the same input twice."""
+    return all(_bytes(answer(one.case.inputs)) == _bytes(answer(one.case.inputs)) for one in asked)
+
+
+def _bytes(answers: Tensors) -> list[bytes]:
+    return [repr(array.tolist()).encode() if array.dtype == object else array.tobytes() for array in answers.values()]
+
+
+def worst_of_each(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """One check for each name, output and batch, with the worst figures of all of them."""
+    found: dict[tuple[str, str, int], Check] = {}
+    for check in checks:
+        key = (check.name, check.output, check.batch)
+        known = found.get(key)
+        found[key] = check if known is None else _worse(known, check)
+    return tuple(found.values())
+
+
+def _worse(one: Check, other: Check) -> Check:
+    worst = max(one, other, key=lambda check: check.max_abs - check.limit)
+    return dataclasses.replace(worst, max_rel=max(one.max_rel, other.max_rel), cosine=min(one.cosine, other.cosine))
 
 
 def compare(

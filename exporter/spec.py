@@ -28,11 +28,10 @@ class ExportSpec:
     `target_triton` is the oldest Triton release that has to load the model.
 
     The proofs: `samples` is a file of inputs to compare on besides random ones. `tolerance` and `min_cosine` take the
-    place of the limits that are usual for the precision. `verify_served` asks a real server for the answers as well;
-    None does so where one is installed.
+    place of the limits that are usual for the precision.
 
     The server: `tuning` is how it runs the model; `replace_config` writes that over the config of a model that is
-    there. `load` are the gRPC addresses of running servers that shall load the version at once.
+    there.
 
     Raises RepositoryError for a name that no model can have, ExportError for a value that makes no sense.
     """
@@ -57,10 +56,8 @@ class ExportSpec:
     samples: str | None = None
     tolerance: float | None = None
     min_cosine: float | None = None
-    verify_served: bool | None = None
     tuning: Tuning = DEFAULT_TUNING
     replace_config: bool = False
-    load: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         checked_name(self.name)

@@ -8,10 +8,12 @@ from rayton import app
 from tests.support.onnx_models import DOUBLES, MIXES_ROWS, onnx_file
 from triton_models.errors import RaytonError
 
+QUICK = "--no-verify-served"
+
 
 def test_reports_the_checks_the_place_and_what_comes_next(tmp_path: Path) -> None:
     source, repository = onnx_file(tmp_path / "small.onnx", DOUBLES), tmp_path / "models"
-    result = CliRunner().invoke(app, ["export", str(source), "--name", "small", "--repository", str(repository)])
+    result = CliRunner().invoke(app, ["export", str(source), "--name", "small", "--repository", str(repository), QUICK])
 
     assert result.exit_code == 0, result.output
     assert "1, 2, 7, 64" in result.stdout
@@ -23,7 +25,9 @@ def test_reports_the_checks_the_place_and_what_comes_next(tmp_path: Path) -> Non
 
 def test_a_refused_export_ends_with_its_error_and_no_report(tmp_path: Path) -> None:
     source = onnx_file(tmp_path / "mixing.onnx", MIXES_ROWS)
-    result = CliRunner().invoke(app, ["export", str(source), "--name", "m", "--repository", str(tmp_path / "models")])
+    result = CliRunner().invoke(
+        app, ["export", str(source), "--name", "m", "--repository", str(tmp_path / "models"), QUICK]
+    )
 
     assert result.exit_code == 1
     assert isinstance(result.exception, RaytonError)
@@ -32,5 +36,5 @@ def test_a_refused_export_ends_with_its_error_and_no_report(tmp_path: Path) -> N
 
 def test_the_options_are_explained() -> None:
     result = CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "200"})
-    for option in ("--name", "--repository", "--max-batch-size", "--instances", "--max-tokens", "--tolerance"):
+    for option in ("--name", "--dynamic", "--precision", "--samples", "--verify-served", "--device", "--set", "--load"):
         assert option in result.stdout

@@ -1,0 +1,72 @@
+"""Everything that is proven of a version before it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from exporter.given import given_cases
+from exporter.padding import prove_padding
+from exporter.parity import Asked, Exported, ask, batches_up_to, is_deterministic, prove, prove_rows_alone
+from exporter.served import served
+from exporter.sources.base import Source
+from exporter.spec import ExportSpec
+from triton_models.card import Check, Preparation
+from triton_models.server.runtime import Runtime
+
+SMALL_BATCH = 7
+"""Up to this many rows an export is asked twice, to see whether it answers the same."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The checks that an export passed, and what they say about how it may be used."""
+
+    checks: tuple[Check, ...]
+    preparation: Preparation
+    is_deterministic: bool
+
+
+def ask_source(spec: ExportSpec, source: Source) -> list[Asked]:
+    """What the source answers to made up inputs and to those that the user gave. Raises SourceError."""
+    asked = ask(source, source.cases(batches_up_to(spec.max_batch_size)))
+    if spec.samples is not None:
+        asked += ask(source, given_cases(spec.samples, source, spec.max_batch_size))
+    return asked
+
+
+def prove_file(spec: ExportSpec, source: Source, asked: Sequence[Asked], path: Path) -> Proof:
+    """Parity, row independence, padding invariance and determinism of an ONNX file.
+
+    Raises ParityError at the first answer that is further off than its limit.
+    """
+    exported, limits = Exported(path), spec.limits
+    checks = prove(asked, source.outputs, exported.answers, limits)
+    if not spec.unbatched:
+        checks += prove_rows_alone(one_of_each(asked), source.outputs, exported.answers, limits)
+    preparation = source.preparation
+    if source.texts is not None:
+        preparation, padding = prove_padding(source.texts, source.outputs, exported, limits)
+        checks += padding
+    small = [one for one in one_of_each(asked) if one.case.batch <= SMALL_BATCH]
+    return Proof(checks, preparation, is_deterministic(small, exported.answers))
+
+
+def prove_served(
+    spec: ExportSpec, source: Source, asked: Sequence[Asked], version: Path, config: ModelConfig, runtime: Runtime
+) -> tuple[Check, ...]:
+    """Parity once more, of what a real server answers over gRPC. Raises ExportError, ParityError."""
+    with served(version, config, runtime) as answer:
+        checks = prove(one_of_each(asked), source.outputs, answer, spec.limits)
+    return tuple(replace(check, name=f"served, {check.name}") for check in checks)
+
+
+def one_of_each(asked: Iterable[Asked]) -> list[Asked]:
+    """The first case of each kind and batch size."""
+    found: dict[tuple[str, int], Asked] = {}
+    for one in asked:
+        found.setdefault((one.case.label, one.case.batch), one)
+    return list(found.values())
