@@ -55,6 +55,7 @@ def export(
     max_tokens: Annotated[
         int | None, _option(SIGNATURE, help="Cut texts at this many tokens instead of the model's own limit.")
     ] = None,
+    pair: Annotated[bool, _option(SIGNATURE, "--pair", help="The classifier reads two texts at once.")] = False,
     dynamic: Annotated[
         Names, _option(SIGNATURE, help="The moving axes of an input, as in image=0:batch,2:height,3:width.")
     ] = None,
@@ -111,7 +112,9 @@ def export(
     from exporter.errors import ExportError
     from exporter.report import show
     from exporter.spec import ExportSpec
-    from triton_models.config import Tuning
+    from triton_models.config.cautions import cautions
+    from triton_models.config.tuning import Tuning
+    from triton_models.repository.versions import read_config
     from triton_models.storage import open_storage
 
     spec = ExportSpec(
@@ -121,6 +124,7 @@ def export(
         max_batch_size=max_batch_size,
         unbatched=unbatched,
         max_tokens=max_tokens,
+        pair=pair,
         trust_remote_code=trust_remote_code,
         dynamic=tuple(dynamic or ()),
         input_names=tuple(input_name or ()),
@@ -153,7 +157,8 @@ def export(
         if error.details:
             progress.print(error.details.rstrip(), style="dim", markup=False, highlight=False, soft_wrap=True)
         raise
-    show(published, repository, Console())
+    config = read_config(storage, published.name)
+    show(published, repository, cautions(config) if config is not None else (), Console())
     if load:
         from triton_models.server.live import load_everywhere
 

@@ -12,6 +12,7 @@ import onnx_ir as ir
 import torch
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from exporter.attention import drop_idle_guards
 from exporter.chatter import captured
 from exporter.errors import ConversionError, first_line
 from exporter.graph import fixed_axis, settle
@@ -59,6 +60,7 @@ def convert(
     assert program is not None
     model = program.model
     settle(model, traced.inputs, traced.outputs, traced.axes)
+    drop_idle_guards(model)
     model.ir_version = min(model.ir_version, target.ir_version)
     _save(model, path, largest_inline_bytes)
     try:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from exporter.engines import keeps_engines, name_by_content
 from exporter.errors import ExportError
 from exporter.parity import Asked
 from exporter.proofs import Proof, ask_source, prove_file, prove_served
@@ -16,8 +17,10 @@ from exporter.sources.base import Source
 from exporter.sources.resolve import open_source
 from exporter.spec import ExportSpec
 from triton_models.card import Card
-from triton_models.config import MODEL_FILE, model_config
-from triton_models.repository.publish import Published, check_publishable, publish, staging
+from triton_models.config.model import MODEL_FILE, model_config
+from triton_models.repository.publish import Published, publish
+from triton_models.repository.publishable import check_publishable
+from triton_models.repository.staging import staging
 from triton_models.repository.versions import read_config
 from triton_models.server.runtime import Runtime
 from triton_models.storage import Storage
@@ -42,22 +45,39 @@ def export(
         check_publishable(repository, config)
         say("converting to ONNX")
         source.write(folder)
+        served_with = config_served_with(spec, config, repository)
+        if keeps_engines(served_with):
+            name_by_content(folder / MODEL_FILE)
         say("comparing the export with its source")
         proof = prove_file(spec, source, asked, folder / MODEL_FILE)
         card = card_of(spec, source, proof)
         if runtime is not None:
             say("comparing the answers of a real server with those of the source")
-            kept = None if spec.replace_config else read_config(repository, spec.name)
-            checks = prove_served(spec, source, asked, folder, kept or config, runtime)
+            checks = prove_served(spec, source, asked, folder, served_with, runtime)
             card = replace(card, checks=card.checks + checks)
         say(f"publishing to {repository.uri}")
-        return publish(repository, folder, card, config)
+        return publish(repository, folder, card, config, replace_config=spec.replace_config)
 
 
 def config_of(spec: ExportSpec, source: Source, asked: Sequence[Asked]) -> ModelConfig:
-    """The config that the version is to be served with."""
+    """The config that the version is to be served with; warm-up requests have the shapes of the first case."""
     rows = 0 if spec.unbatched else spec.max_batch_size
-    return model_config(spec.name, source.inputs, source.outputs, rows, instances=spec.tuning.instances)
+    of_row = {name: array.shape[1:] for name, array in asked[0].case.inputs.items()}
+    return model_config(
+        spec.name,
+        source.inputs,
+        source.outputs,
+        rows,
+        spec.tuning,
+        warm_up=[of_row],
+        precision=spec.precision,
+    )
+
+
+def config_served_with(spec: ExportSpec, config: ModelConfig, repository: Storage) -> ModelConfig:
+    """The config of the model that is there, as its operator has tuned it, or else the new one."""
+    kept = None if spec.replace_config else read_config(repository, spec.name)
+    return kept if kept is not None else config
 
 
 def card_of(spec: ExportSpec, source: Source, proof: Proof) -> Card:

@@ -82,7 +82,7 @@ def _texts(columns: Columns, source: Source, rows_per_case: int, option: str) ->
     rows = sorted(zip(*(columns[name] for name in wanted), strict=True), key=lambda row: sum(map(len, map(str, row))))
     if not all(isinstance(text, str) for row in rows for text in row):
         raise SourceError(f"{option}: column {' or '.join(wanted)} holds what is no text; leave those rows out")
-    found = []
+    found: list[Tensors] = []
     for start in range(0, len(rows), rows_per_case):
         texts = list(zip(*rows[start : start + rows_per_case], strict=True))
         found.append(source.texts.of_texts(list(texts[0]), list(texts[1]) if pair else None))

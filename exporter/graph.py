@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
 from exporter.errors import ConversionError
+from exporter.graph_names import give_outputs_their_own_values, make_room
 from triton_models.tensors import TensorSpec
 
 BATCH = "batch"
@@ -24,8 +25,8 @@ def settle(
     one length for an axis that is to move.
     """
     graph = model.graph
-    _give_outputs_their_own_values(graph)
-    _make_room(graph, {spec.name for spec in (*inputs, *outputs)})
+    give_outputs_their_own_values(graph)
+    make_room(graph, {spec.name for spec in (*inputs, *outputs)})
     for value, spec in zip((*graph.inputs, *graph.outputs), (*inputs, *outputs), strict=True):
         value.name = spec.name
     _forget_guesses_and_origins(model)
@@ -34,63 +35,6 @@ def settle(
         symbols |= _declare_input(value, spec, axes)
     for value, spec in zip(graph.outputs, outputs, strict=True):
         _declare_output(value, spec, symbols)
-
-
-def _give_outputs_their_own_values(graph: ir.Graph) -> None:
-    """An output that is an input, a constant or another output needs a value of its own to bear its name."""
-    taken = {id(value) for value in graph.inputs} | {id(value) for value in graph.initializers.values()}
-    for index, value in enumerate(graph.outputs):
-        if id(value) in taken:
-            copy = ir.node("Identity", [value])
-            copy.outputs[0].shape, copy.outputs[0].type = value.shape, value.type
-            graph.append(copy)
-            graph.outputs[index] = copy.outputs[0]
-        taken.add(id(graph.outputs[index]))
-
-
-def _make_room(graph: ir.Graph, wanted: set[str]) -> None:
-    """Inner values that are called like an input or output get another name; a name must mean one value."""
-    values = list(_values(graph))
-    used = wanted | {value.name for value in values if value.name is not None}
-    for value in values:
-        if value.name in wanted:
-            value.name = _free(value.name, used)
-
-
-def _free(name: str, used: set[str]) -> str:
-    number = 1
-    while f"{name}_{number}" in used:
-        number += 1
-    used.add(f"{name}_{number}")
-    return f"{name}_{number}"
-
-
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    """Every value of the graph and of the graphs inside its nodes, once."""
-    seen: set[int] = set()
-    for value in _all_values(graph):
-        if id(value) not in seen:
-            seen.add(id(value))
-            yield value
-
-
-def _all_values(graph: ir.Graph) -> Iterator[ir.Value]:
-    yield from graph.inputs
-    yield from graph.initializers.values()
-    for node in ir.traversal.RecursiveGraphIterator(graph):
-        yield from node.outputs
-        for attribute in node.attributes.values():
-            for inner in _graphs(attribute):
-                yield from inner.inputs
-                yield from inner.initializers.values()
-
-
-def _graphs(attribute: ir.Attr) -> Sequence[ir.Graph]:
-    if attribute.is_ref():
-        return ()
-    if attribute.type == ir.AttributeType.GRAPH:
-        return (attribute.as_graph(),)
-    return tuple(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else ()
 
 
 def _declare_input(value: ir.Value, spec: TensorSpec, axes: dict[str, dict[int, str]]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from exporter.arrays import Array, Tensors
 from exporter.limits import Limits
-from exporter.parity import Exported, measured, passes
+from exporter.parity import Exported, measured, passes, worst_of_each
 from exporter.preprocess import TextInputs
 from triton_models.card import Check, TextPreparation
 from triton_models.tensors import TensorSpec
@@ -29,13 +29,14 @@ def prove_padding(
         return texts.preparation, ()
     plain = [exported.answers(texts.padded([tokens])) for tokens in rows]
     padded = [exported.answers(texts.padded([tokens], to=min(longest, len(tokens) + FURTHER))) for tokens in rows]
-    checks = []
+    checks: list[Check] = []
     for spec in outputs:
         pairs = [
             (_cut(spec, alone, len(tokens)), _cut(spec, further, len(tokens)))
             for alone, further, tokens in zip(plain, padded, rows, strict=True)
         ]
-        checks.append(_worst([measured("padded further", spec, *pair, limits, 1) for pair in pairs]))
+        found = [measured("padded further", spec, *pair, limits, 1) for pair in pairs]
+        checks += worst_of_each(found)
     free = texts.preparation.mask is not None and all(passes(check, limits) for check in checks)
     return dataclasses.replace(texts.preparation, padding_free=free), tuple(checks)
 
@@ -44,7 +45,3 @@ def _cut(spec: TensorSpec, answers: Tensors, tokens: int) -> Array:
     """The answer without what it says about the padding itself, for outputs that have an axis of tokens."""
     found = answers[spec.name]
     return found[(slice(None), *(slice(tokens) if size == -1 else slice(None) for size in spec.shape))]
-
-
-def _worst(checks: Sequence[Check]) -> Check:
-    return max(checks, key=lambda check: check.max_abs / check.limit if check.limit else check.max_abs)

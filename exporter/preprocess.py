@@ -24,6 +24,19 @@ SENTENCES = (
     "believes but everybody reads, because reading it is what one does while waiting.",
 )
 """Rows of very different lengths, one of them empty."""
+PAIRS = tuple(zip(SENTENCES, (*SENTENCES[3:], *SENTENCES[:3]), strict=True))
+"""Short texts with long ones, long with short ones, and a pair of which either is empty."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One row: its token ids, and for each of them the text of the pair that it belongs to, 0 or 1."""
+
+    ids: Sequence[int]
+    types: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -35,28 +48,41 @@ class TextInputs:
     vocabulary: int
 
     def sentences(self, rows: int) -> dict[str, Array]:
-        """Real sentences, padded to the longest of them."""
+        """Real sentences, or pairs of them, padded to the longest."""
         known = self.tokenized()
         return self.padded([known[(row + 1) % len(known)] for row in range(rows)])
 
-    def tokenized(self) -> list[list[int]]:
-        """The token ids of the real sentences, without those of which a tokenizer leaves nothing."""
-        return [encoding.ids for encoding in self.tokenizer.encode_batch(list(SENTENCES)) if encoding.ids]
+    def tokenized(self) -> list[Tokens]:
+        """The tokens of the real sentences, without those of which a tokenizer leaves nothing."""
+        known = self._tokens(PAIRS if self.preparation.pair else SENTENCES)
+        return [row for row in known if len(row) > 0]
+
+    def of_texts(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, Array]:
+        """These texts, each with its second one in `pairs` for a model that reads two, padded to the longest."""
+        return self.padded(self._tokens(texts if pairs is None else list(zip(texts, pairs, strict=True))))
 
     def random(self, rows: int, tokens: int) -> dict[str, Array]:
         """Random token ids, the first row `tokens` long and the others of any length up to that."""
         random = np.random.default_rng((rows, tokens))
         lengths = [tokens, *(int(length) for length in random.integers(1, tokens + 1, rows - 1))]
         known = np.delete(np.arange(self.vocabulary), self.preparation.pad_id)
-        return self.padded([random.choice(known, length).tolist() for length in lengths])
+        found = []
+        for length in lengths:
+            first = int(random.integers(1, length + 1)) if self.preparation.pair else length
+            found.append(Tokens(random.choice(known, length).tolist(), [0] * first + [1] * (length - first)))
+        return self.padded(found)
 
-    def padded(self, rows: Sequence[Sequence[int]], to: int = 0) -> dict[str, Array]:
-        """Rows of token ids side by side, all as long as the longest of them or as `to`."""
+    def padded(self, rows: Sequence[Tokens], to: int = 0) -> dict[str, Array]:
+        """Rows of tokens side by side, all as long as the longest of them or as `to`."""
         length = max(to, 1, *map(len, rows))
         ids = np.full((len(rows), length), self.preparation.pad_id, np.int64)
-        mask = np.zeros_like(ids)
+        mask, types = np.zeros_like(ids), np.zeros_like(ids)
         for row, tokens in enumerate(rows):
-            ids[row, : len(tokens)] = tokens
+            ids[row, : len(tokens)] = tokens.ids
             mask[row, : len(tokens)] = 1
-        inputs = {self.preparation.ids: ids, self.preparation.mask: mask, self.preparation.types: np.zeros_like(ids)}
+            types[row, : len(tokens)] = tokens.types
+        inputs = {self.preparation.ids: ids, self.preparation.mask: mask, self.preparation.types: types}
         return {name: array for name, array in inputs.items() if name is not None}
+
+    def _tokens(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Tokens]:
+        return [Tokens(one.ids, one.type_ids) for one in self.tokenizer.encode_batch(list(texts))]

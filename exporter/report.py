@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from triton_models.card import Card, Check, ImagePreparation, Precision, Preparation, TextPreparation
+from triton_models.card import Card, ImagePreparation, Preparation, TextPreparation
+from triton_models.history.tables import checks_table, precision_table
 from triton_models.repository.publish import Published
 from triton_models.tensors import TensorSpec
 
 
-def show(published: Published, repository: str, console: Console) -> None:
-    """Prints the report of one export."""
-    console.print(report(published, repository), soft_wrap=True)
+def show(published: Published, repository: str, cautions: Sequence[str], console: Console) -> None:
+    """Prints the report of one export; `cautions` are about the config that the version is served with."""
+    console.print(report(published, repository, cautions), soft_wrap=True)
 
 
-def report(published: Published, repository: str) -> RenderableType:
+def report(published: Published, repository: str, cautions: Sequence[str]) -> RenderableType:
     """The report as rich renders it."""
     card = published.card
     lines = [
@@ -28,10 +27,12 @@ def report(published: Published, repository: str) -> RenderableType:
         f"  gives  {_tensors(card.outputs)}",
         *_reads(card.preparation),
         f"  twice  the same input gave {'the same bytes' if card.deterministic else 'OTHER bytes'}",
+        *_kept(published.kept),
+        *(f"Caution: {caution}" for caution in cautions),
+        f"Next: rayton serve --repository {repository}",
     ]
-    after = f"Next: rayton serve --repository {repository}"
-    figures = [_figures(card.precision)] if card.precision.figures else []
-    return Group(_checks(card), *figures, Text("\n".join(lines)), Text(after))
+    figures = [precision_table(card.precision)] if card.precision.figures else []
+    return Group(checks_table(card), *figures, Text("\n".join(lines)))
 
 
 def _rows(card: Card) -> str:
@@ -49,59 +50,17 @@ def _reads(preparation: Preparation) -> list[str]:
     return []
 
 
-def _figures(precision: Precision) -> Table:
-    kept = f"; in fp32 stay {', '.join(precision.kept_fp32)}" if precision.kept_fp32 else ""
-    title = f"{precision.name}{kept}: measured on this machine"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("precision")
-    for heading in ("size", "rows/s", "against fp32", "worst cosine"):
-        table.add_column(heading, justify="right")
-    base = precision.figures[0]
-    for figures in precision.figures:
-        table.add_row(
-            figures.precision,
-            f"{figures.bytes / 1e6:.1f} MB",
-            f"{figures.rows_per_s:,.0f}",
-            f"{figures.rows_per_s / base.rows_per_s:.2f}x",
-            f"{figures.cosine:.5f}",
-        )
-    return table
-
-
-def _checks(card: Card) -> Table:
-    several = len(card.outputs) > 1
-    what = card.source if several else f"{card.source}, output {card.outputs[0].name}"
-    table = Table(title=f"{what}: the export against its source", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("check", "output") if several else ("check",):
-        table.add_column(heading)
-    for heading in ("batch", "max abs", "limit", "max rel", "cosine"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for checks in _alike(card.checks):
-        worst = max(checks, key=lambda check: check.max_abs - check.limit)
-        table.add_row(
-            *((worst.name, worst.output) if several else (worst.name,)),
-            ", ".join(str(batch) for batch in sorted({check.batch for check in checks})),
-            f"{max(check.max_abs for check in checks):.1e}",
-            f"{worst.limit:.1e}",
-            f"{max(check.max_rel for check in checks):.1e}",
-            f"{min(check.cosine for check in checks):.6f}",
-            style="yellow" if worst.max_abs > worst.limit else "",
-        )
-    return table
-
-
-def _alike(checks: Iterable[Check]) -> list[list[Check]]:
-    """Checks that differ in their batch only, in the order in which they ran."""
-    found: dict[tuple[str, str], list[Check]] = {}
-    for check in checks:
-        found.setdefault((check.name, check.output), []).append(check)
-    return list(found.values())
-
-
 def _padding(preparation: TextPreparation) -> str:
     if preparation.padding_free:
         return "padding does not change their answers"
     return "how far they are padded changes their answers, so they are not sorted by length"
+
+
+def _kept(differences: Sequence[str]) -> list[str]:
+    if not differences:
+        return []
+    told = "; ".join(differences)
+    return [f"The config.pbtxt of the repository was kept. It has {told}. --replace-config writes that of this export."]
 
 
 def _tensors(tensors: Iterable[TensorSpec]) -> str:

@@ -12,10 +12,26 @@ from exporter.arrays import Array, Tensors
 Axes = Mapping[str, Mapping[int, str]]
 """The moving axes of each input, counted with the batch axis as 0 and without it: `{"image": {2: "height"}}`."""
 
+Ranges = Mapping[str, tuple[int, int]]
+"""The shortest and the longest length of an axis, by its name."""
+
 
 def lengths_of(examples: Tensors, axes: Axes) -> dict[str, int]:
     """How long each moving axis is in the examples, by its name."""
     return {name: examples[tensor].shape[axis] for tensor, named in axes.items() for axis, name in named.items()}
+
+
+def other_lengths(lengths: Mapping[str, int], ranges: Ranges) -> list[dict[str, int]]:
+    """Lengths besides these, each within its range: one longer, twice as long, half as long, as far as that goes."""
+    found: list[dict[str, int]] = []
+    for factor, more in ((1, 1), (2, 0), (0.5, 0)):
+        tried = {}
+        for name, length in lengths.items():
+            shortest, longest = ranges.get(name, (1, 2 * length + 1))
+            tried[name] = min(max(1, shortest, int(length * factor) + more), longest)
+        if tried != lengths and tried not in found:
+            found.append(tried)
+    return found
 
 
 def resampled(

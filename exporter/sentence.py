@@ -1,8 +1,9 @@
-"""What stands behind a transformer, put into the graph: pooling, dense layers, normalisation."""
+"""What stands behind a transformer, put into the graph: pooling, dense layers, normalisation, activations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -12,21 +13,27 @@ from exporter.errors import SourceError
 from exporter.sources.folder import read_json
 from exporter.sources.sentence_transformers import Modules, Step
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"Identity": nn.Identity, "Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "Identity": nn.Identity,
+    "Tanh": nn.Tanh,
+    "ReLU": nn.ReLU,
+    "GELU": nn.GELU,
+    "Sigmoid": nn.Sigmoid,
+}
 SMALLEST_COUNT = 1e-9
 """Keeps a row without tokens from dividing by zero."""
 
 
 class Encoder(nn.Module):
-    """A transformer that is called with token tensors by name."""
+    """A transformer of texts or images that is called with its tensors by name."""
 
     def __init__(self, transformer: nn.Module) -> None:
         super().__init__()
         self.transformer = transformer
 
-    def forward(self, **tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Token tensors [batch, tokens] -> `last_hidden_state` [batch, tokens, width]."""
-        return {"last_hidden_state": self.transformer(**tokens).last_hidden_state}
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Token tensors [batch, tokens] -> `last_hidden_state` [batch, tokens, width]; of images, what it makes."""
+        return {"last_hidden_state": self.transformer(**inputs).last_hidden_state}
 
 
 class Classifier(nn.Module):
@@ -36,9 +43,23 @@ class Classifier(nn.Module):
         super().__init__()
         self.transformer = transformer
 
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Token or image tensors -> `logits` [batch, classes], or [batch, tokens, classes] from one for tokens."""
+        return {"logits": self.transformer(**inputs).logits}
+
+
+class CrossEncoder(nn.Module):
+    """A classifier of pairs whose logits go through `activation`, as `CrossEncoder.predict` has it."""
+
+    def __init__(self, transformer: nn.Module, activation: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.activation = activation
+
     def forward(self, **tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Token tensors [batch, tokens] -> `logits` [batch, classes]."""
-        return {"logits": self.transformer(**tokens).logits}
+        """Token tensors [batch, tokens] -> `scores` [batch, classes], or [batch] where there is one class."""
+        scores = self.activation(self.transformer(**tokens).logits)
+        return {"scores": scores.squeeze(-1) if scores.shape[-1] == 1 else scores}
 
 
 class SentenceEncoder(nn.Module):
@@ -92,13 +113,19 @@ def _dense(step: Step) -> nn.Module:
     config, path = read_json(step.folder / "config.json"), step.folder / "model.safetensors"
     if not path.is_file():
         raise SourceError(f"{step.folder} has no model.safetensors; save the model again with a newer version")
-    activation = str(config.get("activation_function", "")).rpartition(".")[2]
-    if activation not in ACTIVATIONS:
-        raise SourceError(f"{step.folder} uses the activation {activation!r}; known are {', '.join(ACTIVATIONS)}")
+    activation = activation_called(str(config.get("activation_function", "")), step.folder)
     linear = nn.Linear(config["in_features"], config["out_features"], bias=bool(config.get("bias", True)))
     weights = {name.removeprefix("linear."): tensor.float() for name, tensor in load_file(path).items()}
     try:
         linear.load_state_dict(weights)
     except RuntimeError as error:
         raise SourceError(f"{path} does not fit its config.json: {error}") from error
-    return nn.Sequential(linear, ACTIVATIONS[activation]())
+    return nn.Sequential(linear, activation)
+
+
+def activation_called(path: str, folder: Path) -> nn.Module:
+    """The activation with a name such as `torch.nn.modules.activation.Sigmoid`. Raises SourceError."""
+    name = path.rpartition(".")[2]
+    if not path.startswith("torch.") or name not in ACTIVATIONS:
+        raise SourceError(f"{folder} uses the activation {path!r}; known are torch's {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from exporter.errors import ExportError
 from exporter.limits import PRECISIONS, Limits, limits
 from exporter.target import DEFAULT_TARGET, Target, target_of
-from triton_models.config import DEFAULT_TUNING, Tuning
+from triton_models.config.tuning import DEFAULT_TUNING, Tuning
 from triton_models.repository.layout import checked_name
 
 DEFAULT_MAX_BATCH_SIZE = 64
@@ -20,9 +20,10 @@ class ExportSpec:
     `repository` is a folder or the URI of one in an object store.
 
     The model: `unbatched` publishes one whose requests are never put together. `max_tokens` cuts texts shorter than the
-    model would. `dynamic` names moving axes as in `image=2:height,3:width`. `input_names` and `output_names` rename, as
-    in `pixel_values=image`; `outputs` are the only ones to keep, by their new names. `image`, `normalize` and `layout`
-    put the preparation of pixels into the graph, as in `224x224`, `imagenet`, `nchw`.
+    model would; `pair` says that a classifier of texts reads two at once. `dynamic` names moving axes as in
+    `image=2:height,3:width`. `input_names` and `output_names` rename, as in `pixel_values=image`; `outputs` are the
+    only ones to keep, by their new names. `image`, `normalize` and `layout` put the preparation of pixels into the
+    graph, as in `224x224`, `imagenet`, `nchw`.
 
     The arithmetic: `precision` is one of fp32, fp16, bf16, int8; `calibration` is a file of inputs for static int8.
     `target_triton` is the oldest Triton release that has to load the model.
@@ -42,6 +43,7 @@ class ExportSpec:
     max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
     unbatched: bool = False
     max_tokens: int | None = None
+    pair: bool = False
     trust_remote_code: bool = False
     dynamic: tuple[str, ...] = ()
     input_names: tuple[str, ...] = ()
@@ -72,6 +74,8 @@ class ExportSpec:
             raise ExportError(f"--precision is {self.precision}; it is one of {', '.join(PRECISIONS)}")
         if self.calibration is not None and self.precision != "int8":
             raise ExportError("--calibration is for --precision int8")
+        if "tensorrt" in self.tuning.devices and self.precision == "int8" and self.calibration is None:
+            raise ExportError("--device tensorrt reads static int8 only: --precision int8 needs --calibration there")
         if self.image is None and self.normalize is not None:
             raise ExportError("--normalize needs --image, such as --image 224x224")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ray_pipeline.errors import InputError, JobFileError
 from ray_pipeline.spec import ModelSpec
-from triton_models.card import Card, Preparation, TextPreparation
+from triton_models.card import Card, ImagePreparation, Preparation, TextPreparation
 from triton_models.repository import layout
 from triton_models.repository.versions import read_card
 from triton_models.storage import Storage
@@ -23,6 +23,7 @@ class JobModel:
 
     `columns` maps what the card asks for to input columns, `results` output tensors to output columns. `tokenizer` is
     the text of `tokenizer.json`, empty where no text is prepared. `checksum` is the SHA-256 of `model.onnx`.
+    `max_batch_size` is 0 for a model whose answers are about the whole request: each row is then a request of its own.
     """
 
     name: str
@@ -35,6 +36,11 @@ class JobModel:
     results: dict[str, str]
     tokenizer: str
     checksum: str
+
+    @property
+    def most_rows(self) -> int:
+        """The most rows that one request may hold."""
+        return self.max_batch_size or 1
 
     @cached_property
     def wanted(self) -> tuple[TensorSpec, ...]:
@@ -52,8 +58,6 @@ def job_model(spec: ModelSpec, repository: Storage, version: int) -> JobModel:
     where = f"models.{spec.name}"
     _check_names(f"{where}.inputs", spec.inputs, card.columns, required=True)
     _check_names(f"{where}.outputs", spec.outputs, [tensor.name for tensor in card.outputs], required=False)
-    if card.max_batch_size == 0:
-        raise JobFileError(f"{where}: version {version} has no batch axis; export it with one to score many rows")
     for tensor in card.inputs:
         if tensor.shape.count(-1) > 1:
             raise JobFileError(f"{where}: input {tensor} has several moving axes; a column can fill only one")
@@ -73,14 +77,26 @@ def job_model(spec: ModelSpec, repository: Storage, version: int) -> JobModel:
 
 def check_input_types(model: JobModel, schema: pa.Schema) -> None:
     """Raises InputError if a column cannot hold what the model asks for, whatever its rows say."""
-    if not isinstance(model.preparation, TextPreparation):
+    if isinstance(model.preparation, TextPreparation):
+        reads, wanted, fits = "text", "string", _holds_text
+    elif isinstance(model.preparation, ImagePreparation):
+        reads, wanted, fits = "encoded images", "binary", _holds_bytes
+    else:
         return
-    column = model.columns["text"]
-    kind = schema.field(column).type
+    for column in model.columns.values():
+        kind = schema.field(column).type
+        if not pa.types.is_null(kind) and not fits(kind):
+            raise InputError(f"column {column!r} is {kind}; model {model.name!r} reads {reads}, which must be {wanted}")
+
+
+def _holds_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
-        raise InputError(f"column {column!r} is {kind}; model {model.name!r} reads text, which must be string")
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _tokenizer(card: Card, repository: Storage) -> str:

@@ -12,7 +12,8 @@ from ray_pipeline.chunk import Chunk
 from ray_pipeline.errors import OutputError
 from ray_pipeline.plan import Plan
 from ray_pipeline.sinks.parquet import DATA, REJECTED, PartResult, read_result
-from triton_models.storage import Storage, is_temporary
+from triton_models.disk import is_temporary
+from triton_models.storage import Storage
 
 JOB_FILE = "_job.json"
 PLAN_FILE = "_plan.parquet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -85,6 +86,11 @@ class Check:
     cosine: float
     limit: float
 
+    @property
+    def strain(self) -> float:
+        """How much of the limit is used up; above 1 it is passed."""
+        return self.max_abs / self.limit if self.limit else self.max_abs and math.inf
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -121,7 +127,8 @@ class Card:
     request. `labels` are the names of the classes in the order of the last axis of `logits`. `deterministic` says that
     the same input gave the same bytes twice. `target` is the oldest Triton release that reads the model. `files` maps
     each path of the version folder (the card itself left out) to its SHA-256 in hex. `created` is UTC in ISO 8601.
-    `name` and `version` are set on publishing.
+    `name` and `version` are set on publishing. `copy_of` is the older version that a roll-back published again, 0 where
+    the version is new.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -137,6 +144,7 @@ class Card:
     tools: dict[str, str] = field(default_factory=dict)
     name: str = ""
     version: int = 0
+    copy_of: int = 0
     created: str = ""
     files: dict[str, str] = field(default_factory=dict)
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import triton_models.history.cli
 from triton_models.home import rayton_home
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from triton_models.server.follow import Follower
     from triton_models.server.process import NodeServer
     from triton_models.server.runtime import Runtime
+
+REFRESH_S = 30.0
 
 # What needs time to import (grpc, numpy, pyarrow, rich) is imported by the commands that use it.
 
@@ -29,11 +36,22 @@ def mount(app: typer.Typer) -> None:
     """Adds `serve` and `runtime` to a command line."""
     app.command()(serve)
     app.add_typer(runtime_app, name="runtime")
+    triton_models.history.cli.mount(app)
 
 
 def serve(
-    repository: Annotated[str, typer.Option(help="The folder that holds the models.")],
+    repository: Annotated[str, typer.Option(help="What holds the models: a folder, s3:// or gs://.")],
     model: Annotated[list[str] | None, typer.Option(help="Serve this model; may be repeated. All by default.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Serve a checked copy in this folder; below RAYTON_HOME by default for s3:// and gs://."),
+    ] = None,
+    refresh_s: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="How often a copy looks for what is new in its repository; 0 is never.", show_default="30"
+        ),
+    ] = None,
     address: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8000,
     grpc_port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8001,
@@ -50,29 +68,34 @@ def serve(
     from triton_models.server.options import ServerOptions
     from triton_models.server.process import NodeServer
     from triton_models.server.register import registered
+    from triton_models.storage import checked_uri
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    options = ServerOptions(
-        repository=_local_folder(repository),
-        log_file=log_file or rayton_home(os.environ) / "logs" / f"tritonserver-{os.getpid()}.log",
-        models=tuple(model) if model else None,
-        address=address,
-        http_port=http_port,
-        grpc_port=grpc_port,
-        metrics_port=metrics_port,
-        exit_timeout_s=exit_timeout_s,
-        start_timeout_s=start_timeout_s,
-        probe=probe,
-        allow_remote=allow_remote,
-    )
+    home, names = rayton_home(os.environ), tuple(model) if model else None
+    uri = checked_uri(repository, os.environ.get("AWS_ENDPOINT_URL"))
     try:
-        with (
-            NodeServer.start(tritonserver or _runtime(gpu), options) as server,
-            registered(rayton_home(os.environ), server.options.grpc_port, str(options.repository.absolute())),
-        ):
-            _report(server)
-            _serve_until_stopped(server)
+        with _follower(uri, cache, names, refresh_s) as follower:
+            options = ServerOptions(
+                repository=follower.cache.models if follower else Path(uri),
+                log_file=log_file or home / "logs" / f"tritonserver-{os.getpid()}.log",
+                models=names,
+                address=address,
+                http_port=http_port,
+                grpc_port=grpc_port,
+                metrics_port=metrics_port,
+                exit_timeout_s=exit_timeout_s,
+                start_timeout_s=start_timeout_s,
+                probe=probe,
+                allow_remote=allow_remote,
+            )
+            start = follower.start if follower else NodeServer.start
+            with (
+                start(tritonserver or _runtime(gpu), options) as server,
+                registered(home, server.options.grpc_port, str(options.repository.absolute())),
+            ):
+                _report(server, follower)
+                _serve_until_stopped(server, follower, REFRESH_S if refresh_s is None else refresh_s)
     except StopRequested:
         _say("stopped")
 
@@ -114,11 +137,35 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise StopRequested
 
 
-def _serve_until_stopped(server: NodeServer) -> None:
+@contextmanager
+def _follower(
+    uri: str, cache: Path | None, names: tuple[str, ...] | None, refresh_s: float | None
+) -> Iterator[Follower | None]:
+    """What keeps a copy of the repository; None where the repository itself is served, in its own folder."""
+    from triton_models.repository.cache import default_folder, open_cache
+    from triton_models.server.errors import StartError
+    from triton_models.server.follow import Follower
+    from triton_models.storage import open_storage
+
+    if "://" not in uri and cache is None:
+        if refresh_s:
+            raise StartError(
+                f"{uri} is served where it is, and what is new there is loaded when somebody says so, with "
+                "`rayton export --load`; to follow it all the same, serve a copy of it with --cache"
+            )
+        yield None
+        return
+    endpoint_url = os.environ.get("AWS_ENDPOINT_URL") if uri.startswith("s3://") else None
+    folder = cache.expanduser() if cache else default_folder(rayton_home(os.environ), uri, endpoint_url)
+    with open_cache(folder, uri, endpoint_url) as copy:
+        yield Follower(copy, lambda: open_storage(uri, endpoint_url), names, _say_when)
+
+
+def _serve_until_stopped(server: NodeServer, follower: Follower | None, refresh_s: float) -> None:
     from triton_models.errors import ServerError
 
     try:
-        status = server.wait()
+        status = _followed(server, follower, refresh_s) if follower and refresh_s else server.wait()
     except StopRequested:
         _say(
             f"stopping: requests in flight have {server.options.exit_timeout_s} s to finish; once more to stop at once"
@@ -127,24 +174,22 @@ def _serve_until_stopped(server: NodeServer) -> None:
     raise ServerError(f"the server ended by itself with status {status}; its log is {server.options.log_file}")
 
 
+def _followed(server: NodeServer, follower: Follower, refresh_s: float) -> int:
+    """Keeps the server in step with its repository until it ends; gives its exit status."""
+    while True:
+        try:
+            return server.wait(refresh_s)
+        except TimeoutError:
+            follower.refresh(server)
+
+
 def _runtime(gpu: bool) -> Runtime:
     from triton_models.server.runtime import ensure_runtime
 
     return ensure_runtime(rayton_home(os.environ), _progress, gpu=gpu)
 
 
-def _local_folder(repository: str) -> Path:
-    from triton_models.server.errors import StartError
-
-    if "://" in repository and not repository.startswith("file://"):
-        raise StartError(
-            f"{repository} is not on this machine, and only a local folder can be served for now; "
-            "copy the models into one and give that"
-        )
-    return Path(repository.removeprefix("file://")).expanduser()
-
-
-def _report(server: NodeServer) -> None:
+def _report(server: NodeServer, follower: Follower | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -155,6 +200,9 @@ def _report(server: NodeServer) -> None:
     console.print(table if server.models else "no model is in the repository yet")
     for name, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url), ("metrics", server.metrics_url)):
         console.print(f"{name:8} {url}", soft_wrap=True, highlight=False)
+    if follower is not None:
+        kept = f"{follower.cache.uri} in {follower.cache.folder}"
+        console.print(f"{'copy':8} {kept}", soft_wrap=True, highlight=False)
     console.print(f"{'log':8} {server.options.log_file}", soft_wrap=True, highlight=False)
     console.print("ready; Ctrl-C stops the server")
 
@@ -165,3 +213,7 @@ def _progress(line: str) -> None:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _say_when(text: str) -> None:
+    _say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} {text}")

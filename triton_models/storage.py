@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import uuid
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
+from triton_models import disk, object_store
 from triton_models.errors import StorageError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+ONE_COPY_BYTES = 5 * 2**30
+"""The largest object that S3 copies by itself in one request."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Storage:
     uri: str
     root: str
     filesystem: fs.FileSystem
+    endpoint_url: str | None = None
 
     @property
     def local(self) -> Path | None:
@@ -44,7 +52,7 @@ class Storage:
 
     def at(self, path: str) -> Storage:
         """The folder at `path` below this one."""
-        return Storage(f"{self.uri}/{path}", self._full(path), self.filesystem)
+        return replace(self, uri=f"{self.uri}/{path}", root=self._full(path))
 
     def folders(self, path: str = "") -> list[str]:
         """The names of the folders right below `path`, sorted; none if it does not exist."""
@@ -53,19 +61,25 @@ class Storage:
             found = self.filesystem.get_file_info(selector)
         return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
 
-    def objects(self) -> list[ObjectInfo]:
-        """Every file below, at any depth, sorted by path. Names that begin with `.` or `_` are left out."""
+    def objects(self, *, hidden: bool = False) -> list[ObjectInfo]:
+        """Every file below, at any depth, sorted by path. Names that begin with `.` or `_` only if `hidden`."""
         selector = fs.FileSelector(self.root, allow_not_found=True, recursive=True)
         with _explained(self.uri):
             found = self.filesystem.get_file_info(selector)
         objects = [self._object(info) for info in found if info.type == fs.FileType.File]
-        return sorted((one for one in objects if not _is_hidden(one.path)), key=lambda one: one.path)
+        return sorted((one for one in objects if hidden or not _is_hidden(one.path)), key=lambda one: one.path)
 
     def stat(self, path: str) -> ObjectInfo | None:
         """The file at `path`, or None if there is none."""
         with _explained(self.uri):
             info = self.filesystem.get_file_info(self._full(path))
         return self._object(info) if info.type == fs.FileType.File else None
+
+    def age_s(self, path: str) -> float | None:
+        """Seconds since a file was written, by the clocks of this machine and the store; None if there is none."""
+        with _explained(self.uri):
+            info = self.filesystem.get_file_info(self._full(path))
+        return time.time() - info.mtime_ns / 1e9 if info.type == fs.FileType.File else None
 
     def open(self, path: str) -> pa.NativeFile:
         """A file to read, at any position. Raises FileNotFoundError."""
@@ -78,24 +92,80 @@ class Storage:
             content: bytes = file.read()
             return content
 
-    def write(self, path: str, content: bytes | pa.Buffer) -> None:
+    def write(self, path: str, content: bytes | pa.Buffer | Path) -> None:
         """Puts a file in its place in one step, over one that is there: a reader sees the old or the new, never a part.
 
-        An object store gets one upload, whose size is checked; a disk gets a temporary file that is synced and renamed.
+        A `Path` is a file of this machine, which is copied in pieces. An object store gets one upload, whose size is
+        checked; a disk gets a temporary file that is synced and renamed.
         """
         if self.local is not None:
-            write_file(self.local / path, content)
+            disk.write_file(self.local / path, content)
+            return
+        if isinstance(content, Path):
+            object_store.put_pieces(self._store, path, content, self.uri)
+            self._check_size(path, content.stat().st_size)
             return
         with _explained(self.uri), self.filesystem.open_output_stream(self._full(path)) as stream:
             stream.write(content)
-        wanted, written = memoryview(content).nbytes, self.stat(path)
-        if written is None or written.size != wanted:
-            raise StorageError(f"{self.uri}/{path}: {wanted} bytes were sent but the store holds {written}; run again")
+        self._check_size(path, memoryview(content).nbytes)
 
-    def delete(self, path: str) -> None:
-        """Removes a file."""
+    def create(self, path: str, content: bytes) -> bool:
+        """Puts a file in its place in one step unless there is one: of all who try, exactly one gets True.
+
+        Raises StorageError for a store that does not know conditional writes.
+        """
+        if self.local is not None:
+            return disk.create_file(self.local / path, content)
+        if not object_store.put_new(self._store, path, content, self.uri):
+            return False
+        if object_store.put_new(self._store, path, content, self.uri):
+            # It ignores the condition and takes every write, ours and those of others.
+            self.delete(path)
+            raise StorageError(
+                f"{self.uri}: the store overwrites a file that was to be created only where there is none (it ignores "
+                "If-None-Match), so two exports at once could destroy each other; use a store that knows such writes"
+            )
+        return True
+
+    def copy(self, source: str, target: str) -> None:
+        """Copies a file below this folder; an object store does so by itself, up to 5 GiB. Raises FileNotFoundError."""
+        found = self.stat(source)
+        if found is None:
+            raise FileNotFoundError(f"{self.uri}/{source}")
+        if self.local is not None:
+            disk.write_file(self.local / target, self.local / source)
+            return
+        if found.size <= ONE_COPY_BYTES:
+            with _explained(self.uri):
+                self.filesystem.copy_file(self._full(source), self._full(target))
+        else:
+            object_store.put_pieces(self._store, target, self.pieces(source), self.uri)
+        self._check_size(target, found.size)
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The content of a file, a few MiB at a time. Raises FileNotFoundError."""
+        with self.open(path) as file, _explained(self.uri):
+            while piece := file.read(object_store.PIECE_BYTES):
+                yield piece
+
+    def delete(self, *paths: str) -> None:
+        """Removes files; it does not matter if they are not there."""
+        if self.local is None:
+            object_store.delete(self._store, paths, self.uri)
+            return
         with _explained(self.uri):
-            self.filesystem.delete_file(self._full(path))
+            for path in paths:
+                (self.local / path).unlink(missing_ok=True)
+
+    @property
+    def _store(self) -> ObjectStore:
+        return object_store.open_store(self.filesystem, self.root, self.endpoint_url)
+
+    def _check_size(self, path: str, wanted: int) -> None:
+        written = self.stat(path)
+        if written is None or written.size != wanted:
+            there = written.size if written else "nothing"
+            raise StorageError(f"{self.uri}/{path}: {wanted} bytes were sent but the store holds {there}; run again")
 
     def _full(self, path: str) -> str:
         return f"{self.root}/{path}".rstrip("/") if path else self.root
@@ -110,55 +180,50 @@ def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
 
     `endpoint_url` is the address of an S3-compatible store that is not Amazon's, such as `http://127.0.0.1:9000`.
     """
-    scheme, bucket = urlsplit(uri).scheme, urlsplit(uri).netloc
-    if "@" in bucket or ":" in bucket:  # a secret may hold a `/`, which would end the bucket before the `@`
-        raise StorageError(f"a {scheme}:// address holds credentials; take them out and put them in the environment")
-    if scheme in ("", "file"):
-        path = Path(urlsplit(uri).path if scheme else uri).expanduser().absolute()
-        return Storage(str(path), str(path), fs.LocalFileSystem())
-    plain = uri.rstrip("/")
+    plain = checked_uri(uri, endpoint_url)
+    if "://" not in plain:
+        return Storage(plain, plain, fs.LocalFileSystem())
+    scheme = urlsplit(plain).scheme
     if scheme == "s3" and endpoint_url is not None:
-        return Storage(plain, plain.removeprefix("s3://"), _s3_compatible(endpoint_url))
-    if scheme not in ("s3", "gs"):
-        raise StorageError(f"{scheme}:// is not supported; use a local path, s3:// or gs://")
+        return Storage(plain, plain.removeprefix("s3://"), _s3_compatible(endpoint_url), endpoint_url)
     with _explained(plain):
         # Quoted, because a key may hold what means something in a URI, such as a space or a `?`.
         store, root = fs.FileSystem.from_uri(quote(plain, safe=":/") + _ONE_PUT.get(scheme, ""))
     return Storage(plain, root, store)
 
 
+def checked_uri(uri: str, endpoint_url: str | None = None) -> str:
+    """The address of a folder as `Storage.uri` has it, an absolute path for one on this machine. Asks no store.
+
+    Raises StorageError for an address that cannot be opened whatever the store says.
+    """
+    scheme, bucket = urlsplit(uri).scheme, urlsplit(uri).netloc
+    if "@" in bucket or ":" in bucket:  # a secret may hold a `/`, which would end the bucket before the `@`
+        raise StorageError(f"a {scheme}:// address holds credentials; take them out and put them in the environment")
+    if scheme in ("", "file"):
+        return str(Path(urlsplit(uri).path if scheme else uri).expanduser().absolute())
+    if scheme not in ("s3", "gs"):
+        raise StorageError(f"{scheme}:// is not supported; use a local path, s3:// or gs://")
+    if scheme == "s3" and endpoint_url is not None:
+        _check_endpoint(endpoint_url)
+    return uri.rstrip("/")
+
+
 _ONE_PUT = {"s3": "?allow_delayed_open=true"}
 """Small objects in one request; otherwise each is a multipart upload of three."""
 
 
-def _s3_compatible(endpoint_url: str) -> fs.S3FileSystem:
+def _check_endpoint(endpoint_url: str) -> None:
     endpoint = urlsplit(endpoint_url)
     if "@" in endpoint_url:
         raise StorageError("endpoint_url holds credentials; take them out and put them in the environment")
     if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
         raise StorageError(f"endpoint_url {endpoint_url!r} is not an address such as http://127.0.0.1:9000")
+
+
+def _s3_compatible(endpoint_url: str) -> fs.S3FileSystem:
+    endpoint = urlsplit(endpoint_url)
     return fs.S3FileSystem(endpoint_override=endpoint.netloc, scheme=endpoint.scheme, allow_delayed_open=True)
-
-
-def write_file(path: Path, content: bytes | pa.Buffer) -> None:
-    """Puts a file on the local disk in one step: a temporary file beside it, synced, then renamed over it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def is_temporary(path: str) -> bool:
-    """Whether this is what `write_file` leaves when it is killed halfway."""
-    name = path.rsplit("/", 1)[-1]
-    return name.startswith(".") and name.endswith(".tmp")
 
 
 def _is_hidden(path: str) -> bool:

@@ -9,11 +9,17 @@ from typing import Any, Literal
 
 from exporter.errors import SourceError
 
-Kind = Literal["classifier", "encoder"]
+Kind = Literal["encoder", "classifier", "tagger", "image encoder", "image classifier"]
 
-CLASSIFIES = "ForSequenceClassification"
+TASKS: dict[str, Kind] = {
+    "ForSequenceClassification": "classifier",
+    "ForTokenClassification": "tagger",
+    "ForImageClassification": "image classifier",
+}
+IMAGE_KINDS = ("image encoder", "image classifier")
 ENCODES = ("Model", "ForMaskedLM", "ForPreTraining")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PREPROCESSOR = "preprocessor_config.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -32,7 +38,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def refuse_remote_code(folder: Path) -> None:
     """Raises SourceError if loading the folder would run Python code that lies in it."""
-    for name in ("config.json", "tokenizer_config.json"):
+    for name in ("config.json", "tokenizer_config.json", PREPROCESSOR):
         if read_json(folder / name).get("auto_map"):
             raise SourceError(
                 f"{folder.name} runs Python code of its own (auto_map in {name}); read that code, and if you trust it, "
@@ -56,15 +62,32 @@ def refuse_pickle(folder: Path) -> None:
 def kind_of(folder: Path, config: Mapping[str, Any]) -> Kind:
     """What the architecture in `config.json` is for. Raises SourceError for one that is not exported."""
     architecture = next(iter(config.get("architectures") or []), "")
-    if architecture.endswith(CLASSIFIES):
-        return "classifier"
+    for ending, kind in TASKS.items():
+        if architecture.endswith(ending):
+            return kind
     if architecture.endswith(ENCODES):
-        return "encoder"
+        reads_images = (folder / PREPROCESSOR).is_file() and not (folder / "tokenizer.json").is_file()
+        return "image encoder" if reads_images else "encoder"
+    known = ", ".join(f"...{name}" for name in (*TASKS, *ENCODES))
     raise SourceError(
         f"{folder.name} is a {architecture or 'model whose config.json names no architecture'}; what can be exported "
-        f"are sentence-transformers, ...{CLASSIFIES} and {', '.join('...' + name for name in ENCODES)}. For any other, "
-        "write a factory that returns the module and its example inputs"
+        f"are sentence-transformers, cross-encoders and {known}. For any other, write a factory that returns the "
+        "module and its example inputs"
     )
+
+
+def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes in `config.json`; none where they were generated, as in `LABEL_0`."""
+    named = config.get("id2label")
+    if not isinstance(named, dict):
+        return ()
+    try:
+        by_number = {int(number): str(label) for number, label in named.items()}
+    except ValueError:
+        return ()
+    found = tuple(by_number.get(number, "") for number in range(len(by_number)))
+    generated = all(label == f"LABEL_{number}" for number, label in enumerate(found))
+    return () if generated or "" in found else found
 
 
 def refuse_writers(folder: Path, config: Mapping[str, Any]) -> None:

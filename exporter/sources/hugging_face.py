@@ -1,176 +1,126 @@
 """A model out of a Hugging Face or sentence-transformers folder.
 
-A folder with `modules.json` is exported as sentence-transformers runs it, up to `sentence_embedding`. Another folder
-gives `logits` if its architecture classifies sequences, and `last_hidden_state` otherwise.
+A folder with `modules.json` is exported as sentence-transformers runs it, up to `sentence_embedding`, or up to `scores`
+if it is a cross-encoder. Another folder gives `logits` if its architecture classifies texts, tokens or images, and
+`last_hidden_state` otherwise.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import torch
-import transformers
 from torch import nn
 
-from exporter.arrays import Tensors
-from exporter.chatter import captured
-from exporter.convert import convert
-from exporter.errors import SourceError, first_line
+from exporter.errors import SourceError
+from exporter.image import ImageOptions
 from exporter.preprocess import TextInputs
-from exporter.samples import Axes
-from exporter.sentence import Classifier, Encoder, sentence_encoder
-from exporter.signature import specs_of, specs_seen
-from exporter.sources.base import Case
-from exporter.sources.folder import Kind, kind_of, read_json, refuse_pickle, refuse_remote_code, refuse_writers
+from exporter.sentence import Classifier, CrossEncoder, Encoder, activation_called, sentence_encoder
+from exporter.sources.base import Source
+from exporter.sources.folder import (
+    IMAGE_KINDS,
+    Kind,
+    kind_of,
+    labels_of,
+    read_json,
+    refuse_pickle,
+    refuse_remote_code,
+    refuse_writers,
+)
+from exporter.sources.image_folder import open_images
 from exporter.sources.module import RunningModule
-from exporter.sources.sentence_transformers import read_modules
-from exporter.sources.tokenizer import load_tokenizer, max_tokens_of, preparation_of, write_tokenizer
-from triton_models.card import TextPreparation
-from triton_models.config import MODEL_FILE
-from triton_models.tensors import TensorSpec
+from exporter.sources.sentence_transformers import Modules, PairScorer, read_cross_encoder, read_modules
+from exporter.sources.text import TextSource
+from exporter.sources.tokenizer import check_marks, load_tokenizer, max_tokens_of, preparation_of
+from exporter.sources.transformer import load_transformer, positions, token_inputs
+from exporter.target import DEFAULT_TARGET, Target
 
-FEW_TOKENS = 9
 FEWEST_TOKENS = 4
 """A beginning, an end, and a length that can move between them."""
 
 
 @dataclass(frozen=True)
-class TextSource:
-    """A text model with its tokenizer."""
+class _Found:
+    """What a folder holds: the transformer's own folder, what it is for, and what sentence-transformers adds to it."""
 
-    label: str
-    running: RunningModule
-    texts: TextInputs
-    labels: tuple[str, ...] = ()
-    asks_rows_alone = False
-
-    @property
-    def preparation(self) -> TextPreparation:
-        """How texts become inputs."""
-        return self.texts.preparation
-
-    @cached_property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Token tensors, INT64 [-1]."""
-        return specs_of(self._examples, self._axes)
-
-    @cached_property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What the model gives, seen from two runs."""
-        asked = [self._examples, self.texts.random(3, self._few + 1)]
-        return specs_seen(asked, [self.answers(inputs) for inputs in asked])
-
-    def cases(self, batches: Sequence[int]) -> list[Case]:
-        """Real sentences and random tokens at each batch size, and one row as long as the model reads."""
-        found = []
-        for batch in batches:
-            found.append(Case("sentences", self.texts.sentences(batch)))
-            found.append(Case("random tokens", self.texts.random(batch, self._few)))
-        longest = self.preparation.max_tokens
-        return [*found, Case(f"{longest} tokens", self.texts.random(1, longest))]
-
-    def answers(self, inputs: Tensors) -> Tensors:
-        """What the module answers."""
-        return self.running.answers(inputs)
-
-    def write(self, folder: Path) -> None:
-        """Traces the module into `model.onnx` and puts the tokenizer beside it."""
-        traced = self.running.traced(self._examples, self.inputs, self.outputs, self._axes)
-        convert(traced, folder / MODEL_FILE)
-        write_tokenizer(self.texts.tokenizer, folder)
-
-    @property
-    def _few(self) -> int:
-        return min(FEW_TOKENS, self.preparation.max_tokens - 1)
-
-    @cached_property
-    def _examples(self) -> Tensors:
-        return self.texts.random(2, self._few)
-
-    @property
-    def _axes(self) -> Axes:
-        return {name: {1: "tokens"} for name in self.running.inputs}
+    transformer: Path
+    kind: Kind
+    modules: Modules | None
+    scorer: PairScorer | None
 
 
-def open_folder(folder: Path, max_tokens: int | None, trust_remote_code: bool) -> TextSource:
+def open_folder(
+    folder: Path,
+    max_tokens: int | None,
+    trust_remote_code: bool,
+    target: Target = DEFAULT_TARGET,
+    *,
+    label: str | None = None,
+    pair: bool = False,
+    image: ImageOptions | None = None,
+) -> Source:
     """Loads a model folder without unpickling and, unless told to, without running code that lies in it.
 
+    `label` is what the card calls it, the name of the folder if None. `pair` says that a classifier reads two texts;
+    cross-encoders say so themselves. `image` takes the place of the image processor in the folder.
     Raises SourceError.
     """
-    modules = read_modules(folder)
-    inner = modules.transformer if modules is not None else folder
-    config = read_json(inner / "config.json")
-    refuse_pickle(inner)
-    refuse_writers(inner, config)
+    found = _look_at(folder)
+    config = read_json(found.transformer / "config.json")
+    refuse_pickle(found.transformer)
+    refuse_writers(found.transformer, config)
     if not trust_remote_code:
-        refuse_remote_code(inner)
-    kind = "encoder" if modules is not None else kind_of(folder, config)
-    transformer = _loaded(inner, kind, trust_remote_code)
-    limit = max_tokens_of(inner, _positions(transformer, config), max_tokens)
+        refuse_remote_code(found.transformer)
+    label = label or folder.resolve().name
+    if found.kind in IMAGE_KINDS:
+        if max_tokens is not None or pair:
+            raise SourceError(f"{folder.name} reads images; --max-tokens and --pair are for models that read texts")
+        return open_images(folder, found.kind, label, trust_remote_code, target, image)
+    if image is not None:
+        raise SourceError(f"{folder.name} reads texts; --image is for models that read pixels")
+    if pair and found.kind != "classifier":
+        raise SourceError(f"{folder.name} does not classify texts; --pair is for classifiers that read two at once")
+    return _open_texts(found, label, max_tokens, pair or found.scorer is not None, trust_remote_code, target)
+
+
+def _look_at(folder: Path) -> _Found:
+    scorer = read_cross_encoder(folder)
+    modules = read_modules(folder) if scorer is None else None
+    if modules is not None:
+        return _Found(modules.transformer, "encoder", modules, None)
+    inner = scorer.transformer if scorer is not None else folder
+    kind = kind_of(inner, read_json(inner / "config.json"))
+    if scorer is not None and kind != "classifier":
+        raise SourceError(f"{folder.name} is a cross-encoder that does not classify sequences; that is not exported")
+    return _Found(inner, kind, None, scorer)
+
+
+def _open_texts(
+    found: _Found, label: str, max_tokens: int | None, pair: bool, trust_remote_code: bool, target: Target
+) -> TextSource:
+    folder = found.transformer
+    config = read_json(folder / "config.json")
+    transformer = load_transformer(folder, found.kind, trust_remote_code)
+    limit = max_tokens_of(folder, positions(transformer, config), max_tokens)
     if limit < FEWEST_TOKENS:
         raise SourceError(f"--max-tokens is {limit}; with fewer than {FEWEST_TOKENS} nothing is left of a text")
-    tokenizer = load_tokenizer(inner, limit)
-    names = _inputs(transformer)
+    tokenizer = load_tokenizer(folder, limit)
+    names = token_inputs(transformer)
+    check_marks(tokenizer, folder, names, pair=pair)
     texts = TextInputs(
         tokenizer,
-        preparation_of(tokenizer, inner, config, limit, names),
+        preparation_of(tokenizer, folder, config, limit, names, pair=pair),
         getattr(transformer.config, "vocab_size", tokenizer.get_vocab_size()),
     )
-    if modules is not None:
-        module: nn.Module = sentence_encoder(transformer, modules)
-    else:
-        module = Classifier(transformer) if kind == "classifier" else Encoder(transformer)
-    return TextSource(folder.resolve().name, RunningModule(module.eval().requires_grad_(False), names, True), texts)
+    running = RunningModule(_whole(transformer, found).eval().requires_grad_(False), names, True)
+    labels = labels_of(config) if found.kind != "encoder" else ()
+    return TextSource(label, running, texts, labels, target)
 
 
-def _loaded(folder: Path, kind: Kind, trust_remote_code: bool) -> nn.Module:
-    """The transformer with all of its weights, in 32-bit floats."""
-    loader = transformers.AutoModelForSequenceClassification if kind == "classifier" else transformers.AutoModel
-    with captured() as heard:
-        try:
-            transformer, report = loader.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=trust_remote_code,
-                output_loading_info=True,
-            )
-        except Exception as error:
-            raise SourceError(
-                f"{folder} cannot be loaded: {first_line(error)}", heard.getvalue() + str(error)
-            ) from error
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
-    if missing:
-        some = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
-        raise SourceError(f"{folder} lacks {len(missing)} weights of the model ({some}); they would be random numbers")
-    assert isinstance(transformer, nn.Module)
-    return transformer
-
-
-def _inputs(transformer: nn.Module) -> tuple[str, ...]:
-    """The token tensors that the model takes: types only where it tells them apart."""
-    takes = inspect.signature(transformer.forward).parameters
-    names = ["input_ids"]
-    if "attention_mask" in takes:
-        names.append("attention_mask")
-    if "token_type_ids" in takes and getattr(transformer.config, "type_vocab_size", 0) > 1:
-        names.append("token_type_ids")
-    return tuple(names)
-
-
-def _positions(transformer: nn.Module, config: Mapping[str, Any]) -> int | None:
-    """How many positions the model has learned, or None if it counts them otherwise.
-
-    Tables with a padding row (RoBERTa and its family) begin to count behind it.
-    """
-    for name, module in transformer.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return module.num_embeddings - (module.padding_idx + 1 if module.padding_idx is not None else 0)
-    found = config.get("max_position_embeddings")
-    return found if isinstance(found, int) else None
+def _whole(transformer: nn.Module, found: _Found) -> nn.Module:
+    """The transformer with what stands behind it."""
+    if found.modules is not None:
+        return sentence_encoder(transformer, found.modules)
+    if found.scorer is not None:
+        return CrossEncoder(transformer, activation_called(found.scorer.activation, found.transformer))
+    return Encoder(transformer) if found.kind == "encoder" else Classifier(transformer)

@@ -1,4 +1,4 @@
-"""A model that is ONNX already: checked, and copied as it is."""
+"""A model that is ONNX already: checked, and copied as it is wherever it can be."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import onnx
 
 from exporter.arrays import Array, Tensors
 from exporter.errors import ExportError, SourceError, first_line
-from exporter.parity import Exported, joined
+from exporter.parity import Exported
 from exporter.sources.base import Case
+from exporter.sources.onnx_batch import fixed_rows, in_groups, prove_moving, with_moving_rows
+from exporter.sources.onnx_run import run_in
+from exporter.sources.onnx_target import fitted
 from exporter.target import DEFAULT_TARGET, Target
 from triton_models.card import TensorPreparation
-from triton_models.config import MODEL_FILE
+from triton_models.config.model import MODEL_FILE
 from triton_models.tensors import TensorSpec, dtype_of_onnx
 
 LENGTHS = (8, 13, 32)
@@ -26,14 +29,20 @@ LENGTHS = (8, 13, 32)
 
 @dataclass(frozen=True)
 class OnnxFileSource:
-    """An ONNX file whose graph was checked. Its own answers, row by row, are the yardstick for its batches."""
+    """An ONNX file whose graph was checked. Its own answers are the yardstick, whatever was changed in `model`.
+
+    `model` is what is published, without the weights that lie in files of their own. `rows` is the number of rows that
+    the file takes at once; None where any number is taken.
+    """
 
     path: Path
     model: onnx.ModelProto
+    is_changed: bool = False
+    rows: int | None = None
     preparation = TensorPreparation()
     texts = None
     labels = ()
-    asks_rows_alone = True
+    asks_rows_alone = False
 
     @property
     def label(self) -> str:
@@ -59,22 +68,37 @@ class OnnxFileSource:
         return found + [Case(_label(length), self._made(few, length)) for length in lengths[1:]]
 
     def answers(self, inputs: Tensors) -> Tensors:
-        """What the file answers to each row alone."""
-        rows = len(next(iter(inputs.values())))
-        return joined(
-            self._exported.answers({name: array[[row]] for name, array in inputs.items()}) for row in range(rows)
-        )
+        """What the file answers, as many rows at once as it takes."""
+        if self.rows is None:
+            return self._original.answers(inputs)
+        return in_groups(self._original.answers, self.rows, inputs)
 
     def write(self, folder: Path) -> None:
         """Copies the file; weights that it keeps in other files go with it under the names that it calls them by."""
-        shutil.copyfile(self.path, folder / MODEL_FILE)
+        if self.is_changed:
+            onnx.save(self.model, folder / MODEL_FILE)
+        else:
+            shutil.copyfile(self.path, folder / MODEL_FILE)
         for name in sorted(_data_files(self.model)):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.path.parent / name, target)
 
+    def check_rows(self) -> None:
+        """Raises SourceError where a batch axis that was made to move does not move."""
+        if self.rows is None:
+            return
+        length = self._lengths[0]
+        prove_moving(
+            self.label,
+            self.rows,
+            made=lambda rows: self._made(rows, length),
+            original=self._original.answers,
+            load=lambda: run_in(self.path.parent, self.model),
+        )
+
     @cached_property
-    def _exported(self) -> Exported:
+    def _original(self) -> Exported:
         return Exported(self.path)
 
     @cached_property
@@ -84,7 +108,7 @@ class OnnxFileSource:
         found, refusal = [], None
         for length in LENGTHS:
             try:
-                self._exported.answers(self._made(1, length))
+                self._original.answers(self._made(self.rows or 1, length))
             except ExportError as error:
                 refusal = error
             else:
@@ -103,26 +127,25 @@ def open_onnx(path: Path, target: Target = DEFAULT_TARGET) -> OnnxFileSource:
     """Opens and checks a file. Raises SourceError."""
     try:
         onnx.checker.check_model(path)
-        model = onnx.load(path, load_external_data=False)
+        original = onnx.load(path, load_external_data=False)
     except Exception as error:  # a checker error, a protobuf error or an operating system error
         raise SourceError(f"{path} is not a valid ONNX model: {first_line(error)}", str(error)) from error
-    opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=1)
-    for what, number, newest in (("opset", opset, target.opset), ("IR version", model.ir_version, target.ir_version)):
-        if number > newest:
-            raise SourceError(
-                f"{path.name} has {what} {number}, but {target} reads up to {newest}; "
-                f"write it again for an older one, as in torch.onnx.export(..., opset_version={target.opset})"
-            )
-    source = OnnxFileSource(path, model)
+    model = fitted(path.name, original, target)
+    rows = fixed_rows(path.name, model)
+    if rows is not None:
+        model = with_moving_rows(model, rows)
+    source = OnnxFileSource(path, model, model is not original, rows)
     if not source.inputs:
         raise SourceError(f"{path.name} has no input")
+    _data_files(model)
+    source.check_rows()
     return source
 
 
 def _spec(value: onnx.ValueInfoProto, kind: str) -> TensorSpec:
     tensor = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
-        raise SourceError(f"{kind} {value.name} has no declared shape; run onnx.shape_inference on the file first")
+    if not value.type.HasField("tensor_type"):
+        raise SourceError(f"{kind} {value.name} is no tensor, and requests carry nothing else")
     shape = [size.dim_value if size.HasField("dim_value") else -1 for size in tensor.shape.dim]
     if not shape or shape[0] != -1:
         what = f"the fixed length {shape[0]} on its first axis" if shape else "no axis"

@@ -16,109 +16,28 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 
 from exporter.arrays import Tensors
-from exporter.convert import convert
 from exporter.errors import SourceError
-from exporter.samples import Axes, lengths_of, resampled
-from exporter.signature import specs_of, specs_seen
-from exporter.sources.base import Case
-from exporter.sources.module import RunningModule, array_of
-from triton_models.card import TensorPreparation
-from triton_models.config import MODEL_FILE
-from triton_models.tensors import TensorSpec
+from exporter.samples import Axes
+from exporter.sources.module import ModuleSource, RunningModule, array_of
+from exporter.target import DEFAULT_TARGET, Target
 
 CONTRACT = "a factory returns (model, examples) or (model, examples, axes)"
 
 
-@dataclass(frozen=True)
-class FactorySource:
-    """What a factory returned, checked."""
+def open_factory(reference: str, axes: Axes | None = None, target: Target = DEFAULT_TARGET) -> ModuleSource:
+    """Imports and calls the factory that `reference` names; `axes` take the place of those that it returns.
 
-    label: str
-    running: RunningModule
-    examples: Tensors
-    axes: Axes
-    preparation = TensorPreparation()
-    texts = None
-    labels: tuple[str, ...] = ()
-    asks_rows_alone = False
-
-    @cached_property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the model takes."""
-        return specs_of(self.examples, self.axes)
-
-    @cached_property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What the model gives, seen from two runs. Raises SourceError."""
-        self.answers(self.examples)
-        asked = [self._made(rows, self._lengths) for rows in (2, 3)]
-        try:
-            given = [self.answers(inputs) for inputs in asked]
-        except SourceError as error:
-            raise SourceError(f"{self.label} answers its own example, but not any number of rows: {error}") from error
-        longer = [self._made(3, lengths) for lengths in self._other_lengths]
-        return specs_seen([*asked, *longer], [*given, *map(self.answers, longer)])
-
-    def cases(self, batches: Sequence[int]) -> list[Case]:
-        """The example's own lengths at each batch size, and every other length that the model takes at the second."""
-        found = [Case("example lengths", self._made(batch, self._lengths)) for batch in batches]
-        few = batches[min(1, len(batches) - 1)]
-        for lengths in self._other_lengths:
-            label = "at " + "x".join(map(str, lengths.values()))
-            found.append(Case(label, self._made(few, lengths)))
-        return found
-
-    def answers(self, inputs: Tensors) -> Tensors:
-        """What the module answers."""
-        return self.running.answers(inputs)
-
-    def write(self, folder: Path) -> None:
-        """Traces the module into `model.onnx`."""
-        examples = self._made(2, {name: max(length, 2) for name, length in self._lengths.items()})
-        convert(self.running.traced(examples, self.inputs, self.outputs, self.axes), folder / MODEL_FILE)
-
-    @property
-    def _lengths(self) -> dict[str, int]:
-        return lengths_of(self.examples, self.axes)
-
-    @cached_property
-    def _other_lengths(self) -> list[dict[str, int]]:
-        """Lengths besides the example's that the model takes; at least one, or the axes do not move."""
-        if not self.axes:
-            return []
-        found, refusal = [], None
-        for factor, more in ((1, 1), (2, 0), (0.5, 0)):
-            lengths = {name: max(1, int(length * factor) + more) for name, length in self._lengths.items()}
-            try:
-                self.answers(self._made(2, lengths))
-            except SourceError as error:
-                refusal = error
-            else:
-                found.append(lengths)
-        if not found:
-            names = ", ".join(self._lengths)
-            raise SourceError(f"{names} cannot move: {refusal}. Leave the axes out of what {self.label} returns")
-        return found
-
-    def _made(self, batch: int, lengths: Mapping[str, int]) -> Tensors:
-        seed = np.random.default_rng((batch, *lengths.values()))
-        return resampled(self.examples, self.axes, batch, lengths, seed)
-
-
-def open_factory(reference: str) -> FactorySource:
-    """Imports and calls the factory that `reference` names. Raises SourceError."""
+    Raises SourceError.
+    """
     place, _, name = reference.rpartition(":")
     with _in_reach(Path(place).resolve().parent if place.endswith(".py") else Path.cwd()):
         factory = getattr(_imported(place), name, None)
@@ -129,10 +48,15 @@ def open_factory(reference: str) -> FactorySource:
         except Exception as error:
             raise SourceError(f"{reference} failed: {_said(error)}", traceback.format_exc()) from error
     label = f"{Path(place).name if place.endswith('.py') else place}:{name}"
-    return _checked(label, returned)
+    return _checked(label, returned, axes, target)
 
 
-def _checked(label: str, returned: Any) -> FactorySource:
+def _checked(label: str, returned: Any, moving: Axes | None, target: Target) -> ModuleSource:
+    if isinstance(returned, torch.nn.Module):
+        raise SourceError(
+            f"{label} returned a module alone, and what it takes is seen from an example: return it as "
+            f"(model, (torch.randn(1, 3, 224, 224),)), with the shapes of yours; {CONTRACT}"
+        )
     if not isinstance(returned, tuple) or len(returned) not in (2, 3) or not isinstance(returned[0], torch.nn.Module):
         raise SourceError(f"{label} returned {_described(returned)}; {CONTRACT}, where model is a torch.nn.Module")
     module, examples = returned[0].eval().requires_grad_(False).cpu(), returned[1]
@@ -155,11 +79,14 @@ def _checked(label: str, returned: Any) -> FactorySource:
     if len(set(rows.values())) > 1:
         counts = ", ".join(f"{name} {count}" for name, count in rows.items())
         raise SourceError(f"{label}: the examples differ in their number of rows: {counts}")
-    axes = _checked_axes(label, returned[2] if len(returned) == 3 else {}, arrays)
-    return FactorySource(label, RunningModule(module, names, isinstance(examples, Mapping)), arrays, axes)
+    if moving is None:
+        moving = returned[2] if len(returned) == 3 else {}
+    running = RunningModule(module, names, isinstance(examples, Mapping))
+    return ModuleSource(label, running, arrays, checked_axes(label, moving, arrays), target).checked()
 
 
-def _checked_axes(label: str, axes: Any, examples: Tensors) -> Axes:
+def checked_axes(label: str, axes: Any, examples: Tensors) -> Axes:
+    """Axes that fit the examples of the inputs. Raises SourceError, which says which do not."""
     if not isinstance(axes, Mapping) or not all(isinstance(named, Mapping) for named in axes.values()):
         raise SourceError(f'{label}: axes are {_described(axes)}; they look like {{"image": {{2: "height"}}}}')
     lengths: dict[str, int] = {}

@@ -10,6 +10,13 @@ from exporter.errors import SourceError
 from exporter.sources.folder import read_json
 
 OWNER = "sentence_transformers."
+MODULES = "modules.json"
+SETTINGS = "config_sentence_transformers.json"
+CROSS_ENCODER = "CrossEncoder"
+SIGMOID = "torch.nn.modules.activation.Sigmoid"
+IDENTITY = "torch.nn.modules.linear.Identity"
+LABELS_UNSAID = ("LABEL_0", "LABEL_1")
+"""A config.json that names no labels has two."""
 POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len")
 """In the order in which the vectors of several modes are put side by side."""
 WRITTEN_MODES = {
@@ -38,18 +45,22 @@ class Modules:
     after: tuple[Step, ...]
 
 
+@dataclass(frozen=True)
+class PairScorer:
+    """A cross-encoder: a classifier in a folder, and the activation behind it as a path into torch."""
+
+    transformer: Path
+    activation: str
+
+
 def read_modules(folder: Path) -> Modules | None:
     """What `modules.json` lists, or None if there is no such file.
 
     Raises SourceError for a module that is not known here: leaving one out would change the answers.
     """
-    path = folder / "modules.json"
-    if not path.is_file():
+    path, listed = folder / MODULES, _listed(folder)
+    if listed is None:
         return None
-    try:
-        listed = [Step(_kind(folder, one["type"]), folder / one["path"]) for one in json.loads(path.read_text("utf-8"))]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{path} is not a list of modules: {error}") from error
     kinds = [step.kind for step in listed]
     if kinds[:2] != ["Transformer", "Pooling"]:
         raise SourceError(f"{path} lists {', '.join(kinds)}; what can be exported begins with Transformer, Pooling")
@@ -60,6 +71,37 @@ def read_modules(folder: Path) -> Modules | None:
         )
     _refuse_prompt(folder)
     return Modules(listed[0].folder, _modes(listed[1].folder), tuple(listed[2:]))
+
+
+def read_cross_encoder(folder: Path) -> PairScorer | None:
+    """What a folder says that was written by `CrossEncoder`, or None if it does not look like one.
+
+    Releases before 5.4 left only the activation, in `config.json`. Raises SourceError for one with further modules.
+    """
+    settings, listed = read_json(folder / SETTINGS), _listed(folder)
+    is_marked = settings.get("model_type") == CROSS_ENCODER
+    inner = listed[0].folder if listed else folder
+    config = read_json(inner / "config.json")
+    newer, older = config.get("sentence_transformers"), config.get("sbert_ce_default_activation_function")
+    in_config = newer.get("activation_fn") if isinstance(newer, dict) else older
+    if not is_marked and (listed is not None or not in_config):
+        return None
+    if listed is not None and [step.kind for step in listed] != ["Transformer"]:
+        kinds = ", ".join(step.kind for step in listed)
+        raise SourceError(f"{folder / MODULES} lists {kinds}; a cross-encoder can be exported if it is one Transformer")
+    _refuse_prompt(folder)
+    usual = SIGMOID if len(config.get("id2label") or LABELS_UNSAID) == 1 else IDENTITY
+    return PairScorer(inner, str(settings.get("activation_fn") or in_config or usual))
+
+
+def _listed(folder: Path) -> list[Step] | None:
+    path = folder / MODULES
+    if not path.is_file():
+        return None
+    try:
+        return [Step(_kind(folder, one["type"]), folder / one["path"]) for one in json.loads(path.read_text("utf-8"))]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path} is not a list of modules: {error}") from error
 
 
 def _kind(folder: Path, written: str) -> str:
@@ -84,7 +126,7 @@ def _modes(folder: Path) -> tuple[str, ...]:
 
 
 def _refuse_prompt(folder: Path) -> None:
-    config = read_json(folder / "config_sentence_transformers.json")
+    config = read_json(folder / SETTINGS)
     prompt = (config.get("prompts") or {}).get(config.get("default_prompt_name"))
     if prompt:
         raise SourceError(

@@ -52,6 +52,17 @@ def _follow(tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
             normalizer.strip_accents = config["strip_accents"]
 
 
+def check_marks(tokenizer: Tokenizer, folder: Path, inputs: tuple[str, ...], *, pair: bool) -> None:
+    """Raises SourceError for a tokenizer whose marks around texts would get lost on the way to the model."""
+    if pair and tokenizer.num_special_tokens_to_add(True) < tokenizer.num_special_tokens_to_add(False):
+        raise SourceError(
+            f"{folder / 'tokenizer.json'} puts no marks around pairs of texts, though it does around one; save it "
+            "again with transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+        )
+    if not pair and "token_type_ids" in inputs and any(tokenizer.encode("a").type_ids):
+        raise SourceError(f"{folder.name} reads single texts whose token types are not all 0; that is not exported")
+
+
 def pad_id_of(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) -> int:
     """The id that fills rows up: the tokenizer's padding token, or what the model's config calls so, or 0."""
     token = read_json(folder / "tokenizer_config.json").get("pad_token")
@@ -81,7 +92,13 @@ def max_tokens_of(folder: Path, positions: int | None, wanted: int | None) -> in
 
 
 def preparation_of(
-    tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any], max_tokens: int, inputs: tuple[str, ...]
+    tokenizer: Tokenizer,
+    folder: Path,
+    config: Mapping[str, Any],
+    max_tokens: int,
+    inputs: tuple[str, ...],
+    *,
+    pair: bool = False,
 ) -> TextPreparation:
     """What the card will say; `padding_free` stays False until the proof has run."""
     return TextPreparation(
@@ -92,6 +109,7 @@ def preparation_of(
         mask="attention_mask" if "attention_mask" in inputs else None,
         types="token_type_ids" if "token_type_ids" in inputs else None,
         padding_free=False,
+        pair=pair,
     )
 
 

@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from ray_pipeline.chunk import CHUNK, INTERNAL, REASON, ROW, STAGE
 from ray_pipeline.models import JobModel
+from ray_pipeline.prepare.image import prepare_images
 from ray_pipeline.prepare.tensor import prepare_tensor
-from ray_pipeline.prepare.text import prepare_text
-from triton_models.card import TextPreparation
+from ray_pipeline.prepare.text import prepare_texts
+from triton_models.card import ImagePreparation, TextPreparation
 
 
 def prepared_column(model: JobModel, tensor: str) -> str:
@@ -19,7 +20,7 @@ def prepared_column(model: JobModel, tensor: str) -> str:
 
 
 def prepare(table: pa.Table, models: Sequence[JobModel], keep: Sequence[str]) -> pa.Table:
-    """Turns the columns that the models read into lists of numbers, one column for each tensor.
+    """Turns the columns that the models read into numbers: a column for each tensor that no other one tells.
 
     Takes the columns of a source; gives CHUNK, ROW, STAGE, REASON, the kept columns and the prepared ones. A row that
     cannot be prepared has nulls there, and its reason.
@@ -28,14 +29,8 @@ def prepare(table: pa.Table, models: Sequence[JobModel], keep: Sequence[str]) ->
     prepared: dict[str, pa.Array] = {}
     before = list(reasons)
     for model in models:
-        if isinstance(model.preparation, TextPreparation):
-            texts = table[model.columns["text"]]
-            ids = prepare_text(texts, model.columns["text"], model.tokenizer, model.preparation, reasons)
-            prepared[prepared_column(model, model.preparation.ids)] = ids
-        else:
-            for tensor in model.inputs:
-                column = model.columns[tensor.name]
-                prepared[prepared_column(model, tensor.name)] = prepare_tensor(table[column], column, tensor, reasons)
+        for tensor, rows in _prepared(table, model, reasons).items():
+            prepared[prepared_column(model, tensor)] = rows
     stages = [
         "prepare" if old is None and new is not None else stage
         for old, new, stage in zip(before, reasons, table[STAGE].to_pylist(), strict=True)
@@ -49,3 +44,17 @@ def prepare(table: pa.Table, models: Sequence[JobModel], keep: Sequence[str]) ->
         **prepared,
     }
     return pa.table(columns)
+
+
+def _prepared(table: pa.Table, model: JobModel, reasons: list[str | None]) -> dict[str, pa.Array]:
+    """The rows of one model by the names of its inputs."""
+    preparation = model.preparation
+    if isinstance(preparation, TextPreparation):
+        return prepare_texts(table, model.columns, model.tokenizer, preparation, reasons)
+    if isinstance(preparation, ImagePreparation):
+        column = model.columns["image"]
+        return {preparation.input: prepare_images(table[column], column, preparation, reasons)}
+    return {
+        tensor.name: prepare_tensor(table[model.columns[tensor.name]], model.columns[tensor.name], tensor, reasons)
+        for tensor in model.inputs
+    }

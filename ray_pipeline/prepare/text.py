@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import pyarrow as pa
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from triton_models.card import TextPreparation
 
 
-def prepare_text(
-    texts: pa.ChunkedArray, column: str, tokenizer: str, preparation: TextPreparation, reasons: list[str | None]
-) -> pa.Array:
-    """The token ids of each text: `list<int32>`, special tokens in it, no padding, at most `max_tokens` long.
+def prepare_texts(
+    table: pa.Table,
+    columns: Mapping[str, str],
+    tokenizer: str,
+    preparation: TextPreparation,
+    reasons: list[str | None],
+) -> dict[str, pa.Array]:
+    """The tokens of each text, or pair of texts, special ones in them, no padding, at most `max_tokens` long.
 
-    A row that has a reason already, or is null or not valid UTF-8, is null; `reasons` says why.
+    `columns` names the columns of `text` and, for pairs, `text_pair`. Gives token ids, `list<int32>`, by the name of
+    their input, and for pairs the token types, `list<int8>`, if the model takes any; those of single texts are all 0.
+    A row that has a reason already, or holds a null or what is not valid UTF-8, is null; `reasons` says why.
     """
-    good: list[str] = []
-    rows: list[int] = []
-    for row, text in enumerate(_decoded(texts)):
-        if reasons[row] is not None:
-            continue
-        if text is None:
-            reasons[row] = f"column {column!r}: null is not text"
-        elif isinstance(text, bytes):
-            reasons[row] = f"column {column!r}: the text is not valid UTF-8"
-        else:
-            good.append(text)
-            rows.append(row)
-    encodings = _tokenizer(tokenizer, preparation.max_tokens).encode_batch_fast(good)
-    ids: list[list[int] | None] = [None] * len(reasons)
+    keys = ("text", "text_pair") if preparation.pair else ("text",)
+    texts = [_texts(table[columns[key]], columns[key], reasons) for key in keys]
+    rows = [row for row, reason in enumerate(reasons) if reason is None]
+    good = [tuple(column[row] for column in texts) for row in rows]
+    tokens = _tokenizer(tokenizer, preparation.max_tokens)
+    encodings = tokens.encode_batch_fast(good if preparation.pair else [text for (text,) in good])
+    encoded: list[Encoding | None] = [None] * len(reasons)
     for row, encoding in zip(rows, encodings, strict=True):
-        ids[row] = encoding.ids
-    return pa.array(ids, pa.list_(pa.int32()))
+        encoded[row] = encoding
+    ids = [one and one.ids for one in encoded]
+    prepared = {preparation.ids: pa.array(ids, pa.list_(pa.int32()))}
+    if preparation.pair and preparation.types is not None:
+        types = [one and one.type_ids for one in encoded]
+        prepared[preparation.types] = pa.array(types, pa.list_(pa.int8()))
+    return prepared
+
+
+def _texts(texts: pa.ChunkedArray, column: str, reasons: list[str | None]) -> list[str]:
+    """The texts; empty where a row has a reason."""
+    found = []
+    for row, text in enumerate(_decoded(texts)):
+        if reasons[row] is None and text is None:
+            reasons[row] = f"column {column!r}: null is not text"
+        elif reasons[row] is None and isinstance(text, bytes):
+            reasons[row] = f"column {column!r}: the text is not valid UTF-8"
+        found.append(text if isinstance(text, str) else "")
+    return found
 
 
 def _decoded(texts: pa.ChunkedArray) -> list[str | bytes | None]:

@@ -14,7 +14,7 @@ from ray_pipeline.models import JobModel
 from ray_pipeline.retry import waited_for
 from ray_pipeline.scoring.model import ModelScorer
 from ray_pipeline.transport.grpc import GrpcTransport
-from triton_models.config import inputs_of, outputs_of
+from triton_models.config.tensors import inputs_of, outputs_of
 
 
 class Scorer:
@@ -60,13 +60,14 @@ def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer]) -> pa.Table:
 def _as_served(model: JobModel, transport: GrpcTransport, timeout_s: float) -> JobModel:
     """The model with the largest batch that its operator allows.
 
-    Raises FatalError if the server's tensors are not those of the card.
+    Raises FatalError if the server's tensors are not those of the card, or if only one of them puts requests together.
     """
     live = waited_for(lambda: transport.config(model.name, model.version, timeout_s), timeout_s)
     there = {*inputs_of(live), *outputs_of(live)}
     missing = [tensor for tensor in (*model.inputs, *model.wanted) if tensor not in there]
-    if missing or live.max_batch_size == 0:
-        what = f"has no {missing[0]}" if missing else "takes no batches"
+    if missing or (live.max_batch_size == 0) != (model.max_batch_size == 0):
+        unlike = "puts requests together" if live.max_batch_size > 0 else "takes no batches"
+        what = f"has no {missing[0]}" if missing else unlike
         raise FatalError(
             f"version {model.version} of {model.name!r} on {transport.address} {what}, unlike its card in the "
             "repository; does the server load another repository?"

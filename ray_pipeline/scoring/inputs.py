@@ -12,7 +12,7 @@ from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.batches import TOKENS_PER_BATCH, cut
 from ray_pipeline.scoring.codec import RowLists, Rows, batch_of
 from ray_pipeline.transport.base import Tensors
-from triton_models.card import TextPreparation
+from triton_models.card import ImagePreparation, TextPreparation
 
 
 class Inputs(Protocol):
@@ -31,6 +31,8 @@ def inputs_of(model: JobModel, table: pa.Table) -> Inputs:
     """The inputs of a model from its prepared columns, which hold no nulls."""
     if isinstance(model.preparation, TextPreparation):
         return TextInputs(model, model.preparation, table)
+    if isinstance(model.preparation, ImagePreparation):
+        return ImageInputs(model, model.preparation, table)
     return TensorInputs(model, table)
 
 
@@ -40,22 +42,44 @@ class TextInputs:
     def __init__(self, model: JobModel, preparation: TextPreparation, table: pa.Table) -> None:
         self._model, self._preparation = model, preparation
         self._ids = RowLists.of(table[prepared_column(model, preparation.ids)])
+        types = preparation.types if preparation.pair else None
+        self._types = RowLists.of(table[prepared_column(model, types)]) if types is not None else None
 
     def batches(self) -> list[Rows]:
         """Cut by tokens, so that short texts do not wait for long ones."""
         # An output that is as long as its text would come back as long as the longest text of its batch.
         padding = self._preparation.padding_free and all(tensor.is_fixed for tensor in self._model.wanted)
-        return cut(self._ids.lengths, self._model.max_batch_size, TOKENS_PER_BATCH, padding=padding)
+        return cut(self._ids.lengths, self._model.most_rows, TOKENS_PER_BATCH, padding=padding)
 
     def tensors(self, rows: Rows) -> Tensors:
-        """Ids padded at their end, a mask that is 1 on tokens, and token types that are all 0."""
+        """Ids padded at their end, a mask that is 1 on tokens, and token types, all 0 but for the second of a pair."""
         ids = self._ids.stacked(rows, self._preparation.pad_id)
         stacked = {
             self._preparation.ids: ids,
             self._preparation.mask: np.arange(ids.shape[1]) < self._ids.lengths[rows, None],
-            self._preparation.types: np.zeros_like(ids),
+            self._preparation.types: self._types.stacked(rows) if self._types is not None else np.zeros_like(ids),
         }
         return {tensor.name: batch_of(tensor, stacked[tensor.name]) for tensor in self._model.inputs}
+
+
+class ImageInputs:
+    """Pixels; all rows have one shape."""
+
+    def __init__(self, model: JobModel, preparation: ImagePreparation, table: pa.Table) -> None:
+        self._model = model
+        array = table[prepared_column(model, preparation.input)].combine_chunks()
+        size = array.type.byte_width
+        flat = np.frombuffer(array.buffers()[1] or b"", np.uint8, len(array) * size, array.offset * size)
+        self._rows = flat.reshape(len(array), size)
+
+    def batches(self) -> list[Rows]:
+        """Cut by rows."""
+        return cut(np.zeros(len(self._rows), np.int64), self._model.most_rows, None, padding=False)
+
+    def tensors(self, rows: Rows) -> Tensors:
+        """The pixels in the shape that the card says."""
+        (tensor,) = self._model.inputs
+        return {tensor.name: batch_of(tensor, self._rows[rows])}
 
 
 class TensorInputs:
@@ -69,7 +93,7 @@ class TensorInputs:
         """Cut by rows, those of one shape together."""
         lengths = np.stack([lists.lengths for lists in self._lists.values()])
         _, shape_of_row = np.unique(lengths, axis=1, return_inverse=True)
-        return cut(shape_of_row.reshape(-1).astype(np.int64), self._model.max_batch_size, None, padding=False)
+        return cut(shape_of_row.reshape(-1).astype(np.int64), self._model.most_rows, None, padding=False)
 
     def tensors(self, rows: Rows) -> Tensors:
         """Each input in its own shape."""

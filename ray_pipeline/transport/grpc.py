@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -15,6 +16,9 @@ from ray_pipeline.transport.base import Request, Tensors
 from triton_models.tensors import dtype_of, dtype_of_numpy
 
 _REQUEST_TIMEOUT_S = 120.0
+_ASK_S = 10.0
+# What Triton says of a version that it does not have, and of one that it is loading or letting go of.
+_NOT_READY = "Request for unknown model"
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -57,6 +61,21 @@ def error_of(error: grpc.RpcError, address: str) -> InferenceError:
     return outcome(f"server {address}: {details} ({code.name})")
 
 
+def retired(address: str, model: str, version: int, states: Mapping[int, str]) -> FatalError | None:
+    """The error for a version that its server has let go of, for others of the same model; None if it may come back.
+
+    `states` is what the server's index says of each version of the model, such as `READY` or `UNLOADING`.
+    """
+    ready = sorted(number for number, state in states.items() if state == "READY")
+    if not ready or states.get(version) in ("READY", "LOADING"):
+        return None
+    return FatalError(
+        f"version {version} of {model!r} is no longer served by {address}; it serves {', '.join(map(str, ready))}. To "
+        f"go on with version {version}, run the job again with `repository` but without `url` under [triton]: it then "
+        f"starts servers of its own; or score with version {ready[-1]} into a new output folder"
+    )
+
+
 class GrpcTransport:
     """One channel to one server, for the life of an actor."""
 
@@ -68,7 +87,7 @@ class GrpcTransport:
     def send(self, request: Request) -> _GrpcPending:
         """Puts a batch in flight."""
         call = self._stub.ModelInfer.future(_encoded(request), timeout=_REQUEST_TIMEOUT_S)
-        return _GrpcPending(call, self.address)
+        return _GrpcPending(call, self, request)
 
     def versions(self, model: str, timeout_s: float) -> list[int]:
         """The versions of a model that the server has ready, smallest first. Raises InferenceError."""
@@ -79,7 +98,10 @@ class GrpcTransport:
     def config(self, model: str, version: int, timeout_s: float) -> ModelConfig:
         """The config that the server runs a version with. Raises InferenceError."""
         call = service_pb2.ModelConfigRequest(name=model, version=str(version))
-        return self._call(self._stub.ModelConfig, call, timeout_s).config
+        try:
+            return self._stub.ModelConfig(call, timeout=timeout_s).config
+        except grpc.RpcError as error:
+            raise self.error_about(error, model, version) from error
 
     def models(self, timeout_s: float) -> list[str]:
         """The names of the models that the server has ready. Raises InferenceError."""
@@ -90,6 +112,18 @@ class GrpcTransport:
         """Returns if the server is ready to infer. Raises InferenceError."""
         if not self._call(self._stub.ServerReady, service_pb2.ServerReadyRequest(), timeout_s).ready:
             raise RetryableError(f"server {self.address} is there but not ready")
+
+    def error_about(self, error: grpc.RpcError, model: str, version: int) -> InferenceError:
+        """Our error for a failed call about one version; the server is asked whether it has retired that version."""
+        found = error_of(error, self.address)
+        if not (error.details() or "").startswith(_NOT_READY):
+            return found
+        try:
+            index = self._call(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest(), _ASK_S).models
+        except InferenceError:
+            return found
+        states = {int(one.version): one.state for one in index if one.name == model and one.version}
+        return retired(self.address, model, version, states) or found
 
     def close(self) -> None:
         """Closes the channel; batches in flight are cancelled."""
@@ -103,16 +137,17 @@ class GrpcTransport:
 
 
 class _GrpcPending:
-    def __init__(self, call: Any, address: str) -> None:
-        self._call, self._address = call, address
+    def __init__(self, call: Any, transport: GrpcTransport, request: Request) -> None:
+        self._call, self._transport = call, transport
+        self._model, self._version = request.model, request.version  # and not its tensors
 
     def result(self) -> Tensors:
         try:
             return _decoded(self._call.result())
         except grpc.RpcError as error:
-            raise error_of(error, self._address) from error
+            raise self._transport.error_about(error, self._model, self._version) from error
         except grpc.FutureCancelledError as error:
-            raise RetryableError(f"server {self._address}: the request was cancelled") from error
+            raise RetryableError(f"server {self._transport.address}: the request was cancelled") from error
 
 
 def _encoded(request: Request) -> Any:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
 import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
-from tests.support.repositories import publish_bytes
+from tests.support.repositories import publish_bytes, store_in
 from tests.support.s3 import object_store
 from triton_models.errors import RepositoryError, StorageError
+from triton_models.object_store import PIECE_BYTES
 from triton_models.repository.checkout import check_out
 from triton_models.repository.versions import models, newest, read_card, versions
-from triton_models.storage import Storage, open_storage
+from triton_models.storage import ONE_COPY_BYTES, Storage, open_storage
 
 BUCKET = "bucket"
+THREADS = 8
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +33,17 @@ def endpoint_url() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["folder", "endpoint", "environment"])
+@pytest.fixture(params=["folder", "endpoint", "environment", "pretended"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """An empty folder: on the disk, in a store whose address is given, in one whose address is in the environment."""
+    """An empty folder: on the disk, in a store whose address is given, in one whose address is in the environment.
+
+    The last one is a folder that unit tests take for a store.
+    """
     if request.param == "folder":
         return open_storage(str(tmp_path / "folder"))
+    if request.param == "pretended":
+        (tmp_path / "store").mkdir()
+        return store_in(tmp_path / "store")
     address = request.getfixturevalue("endpoint_url")
     return open_storage(f"s3://{BUCKET}/{uuid4().hex}", address if request.param == "endpoint" else None)
 
@@ -103,6 +116,60 @@ def test_a_folder_below_sees_its_own_paths(storage: Storage) -> None:
     assert below.read("deep/part") == b"1"
 
 
+def test_a_file_of_this_machine_is_copied_in_pieces(storage: Storage, tmp_path: Path) -> None:
+    content = os.urandom(2 * PIECE_BYTES + 1)
+    (tmp_path / "large").write_bytes(content)
+    storage.write("a/large", tmp_path / "large")
+    assert b"".join(storage.pieces("a/large")) == content
+    storage.write("a/large", tmp_path / "large")
+    assert [(found.path, found.size) for found in storage.objects()] == [("a/large", len(content))]
+
+
+def test_of_all_who_create_a_file_exactly_one_does(storage: Storage) -> None:
+    together = threading.Barrier(THREADS)
+
+    def create(number: int) -> bool:
+        together.wait()
+        return storage.create("a/claim", str(number).encode())
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        created = list(pool.map(create, range(THREADS)))
+    assert created.count(True) == 1
+    assert storage.read("a/claim") == str(created.index(True)).encode()
+    assert [found.path for found in storage.objects(hidden=True)] == ["a/claim"]
+
+
+def test_a_file_is_not_created_over_one_that_was_written(storage: Storage) -> None:
+    storage.write("file", b"old")
+    assert not storage.create("file", b"new")
+    assert storage.read("file") == b"old"
+
+
+@pytest.mark.parametrize("largest", [ONE_COPY_BYTES, 3])
+def test_a_copy_is_what_it_is_copied_from(storage: Storage, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triton_models.storage.ONE_COPY_BYTES", largest)
+    storage.write("a/file", b"content")
+    storage.copy("a/file", "b/copy")
+    assert storage.read("b/copy") == storage.read("a/file") == b"content"
+    with pytest.raises(FileNotFoundError):
+        storage.copy("a/missing", "b/copy")
+
+
+def test_a_file_knows_its_age(storage: Storage) -> None:
+    storage.write("file", b"1")
+    age = storage.age_s("file")
+    assert age is not None
+    assert -2 < age < 60
+    assert storage.age_s("missing") is None
+
+
+def test_it_does_not_matter_if_what_is_deleted_is_not_there(storage: Storage) -> None:
+    storage.write("a/file", b"1")
+    storage.delete("a/file", "a/missing")
+    storage.delete()
+    assert storage.objects() == []
+
+
 def test_deleted_files_are_gone_and_their_neighbours_are_not(storage: Storage) -> None:
     storage.write("data/a", b"1")
     storage.write("data/b", b"1")
@@ -115,6 +182,9 @@ def test_unusual_names_are_kept_as_they_are(storage: Storage, name: str) -> None
     storage.write(f"{name}/{name}", b"1")
     assert [found.path for found in storage.objects()] == [f"{name}/{name}"]
     assert storage.at(name).read(name) == b"1"
+    assert not storage.at(name).create(name, b"2")
+    storage.at(name).delete(name)
+    assert storage.objects() == []
 
 
 def test_a_storage_opened_in_another_process_is_the_same(storage: Storage) -> None:
@@ -142,3 +212,39 @@ def test_versions_are_published_found_and_checked_out(storage: Storage, tmp_path
 def test_a_bucket_that_is_not_there_is_named(endpoint_url: str) -> None:
     with pytest.raises(StorageError, match="s3://missing-bucket/x"):
         open_storage("s3://missing-bucket/x", endpoint_url).write("file", b"1")
+
+
+def test_a_store_has_no_folder_where_nothing_is_left(endpoint_url: str) -> None:
+    storage = open_storage(f"s3://{BUCKET}/{uuid4().hex}", endpoint_url)
+    storage.write("a/1/file", b"1")
+    storage.delete("a/1/file")
+    assert storage.folders() == storage.folders("a") == []
+
+
+def test_a_store_that_does_not_know_conditional_writes_is_refused(
+    endpoint_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(f"s3://{BUCKET}/{uuid4().hex}", endpoint_url)
+    heeding = DomainDispatcherApplication.__call__
+
+    def ignoring(self: Any, environ: dict[str, object], start_response: object) -> object:
+        environ.pop("HTTP_IF_NONE_MATCH", None)
+        return heeding(self, environ, start_response)
+
+    monkeypatch.setattr(DomainDispatcherApplication, "__call__", ignoring)
+    with pytest.raises(StorageError, match="it ignores If-None-Match"):
+        storage.create("a/claim", b"1")
+    assert storage.objects(hidden=True) == []
+    with pytest.raises(StorageError, match="it ignores If-None-Match"):
+        publish_bytes(storage, "small")
+    assert storage.objects(hidden=True) == []
+
+
+def test_a_bucket_that_is_not_there_is_named_by_a_conditional_write_too(endpoint_url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    storage = open_storage("s3://missing-bucket/x", endpoint_url)
+    with pytest.raises(StorageError, match=r"s3://missing-bucket/x: file cannot be created .*NoSuchBucket") as refusal:
+        storage.create("file", b"1")
+    assert "\n\n" not in str(refusal.value)
+    with pytest.raises(StorageError, match=r"s3://missing-bucket/x: file cannot be written: .*NoSuchBucket"):
+        storage.write("file", tmp_path / "file")

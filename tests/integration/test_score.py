@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,16 @@ from sentence_transformers import SentenceTransformer
 from exporter.export import export
 from exporter.spec import ExportSpec
 from tests.support.factories.digits import accuracy, split
-from tests.support.jobs import failing_score, rejected_rows, score, scored_rows, start_score, totals, write_job
+from tests.support.jobs import (
+    await_part,
+    failing_score,
+    rejected_rows,
+    score,
+    scored_rows,
+    start_score,
+    totals,
+    write_job,
+)
 from tests.support.leftovers import shared_memory
 from tests.support.s3 import object_store
 from triton_models.server.metrics import read_metrics
@@ -227,14 +234,6 @@ def test_a_model_that_the_jobs_own_server_cannot_load_is_named_with_a_log_that_i
     found = re.search(r"its log is (\S+)", message)
     assert found is not None
     assert "minilm" in Path(found[1]).read_text()
-
-
-def await_part(process: subprocess.Popen[str], output: Path) -> None:
-    """Waits until the first part of a running job is there."""
-    poll = threading.Event()
-    while process.poll() is None and not any(output.glob("data/part-*.parquet")):
-        poll.wait(0.02)
-    assert process.poll() is None, "the job ended too early"
 
 
 def inferences(server: NodeServer) -> float:

@@ -10,8 +10,6 @@ import subprocess
 import threading
 import time
 import venv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +18,10 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from tests.support import served_models
-from tests.support.command import run_rayton, start_rayton
+from tests.support.command import run_rayton
 from tests.support.leftovers import await_end, command, descendants, parent_of, shared_memory
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
+from tests.support.serving import ANY_PORTS, serving
 from tests.support.triton import infer, send, start
 from triton_models.errors import RepositoryError
 from triton_models.server import keeper
@@ -32,7 +31,6 @@ from triton_models.server.metrics import read_metrics
 from triton_models.server.runtime import MARKER, Runtime, ensure_runtime, find_runtime
 
 CONFIG = "max_batch_size: 8\ndynamic_batching { }\n" + AFFINE + ONE_CPU
-ANY_PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 
 
 @pytest.fixture
@@ -43,24 +41,6 @@ def repository(tmp_path: Path) -> Path:
     return repository
 
 
-@contextmanager
-def serving(home: Path, repository: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """`rayton serve` in a process group of its own, once it says that it is ready; and what it reported."""
-    process = start_rayton(home, "serve", "--repository", str(repository), *ANY_PORTS, *options)
-    assert process.stdout is not None
-    with process, process.stdout:
-        try:
-            report: dict[str, str] = {}
-            for line in process.stdout:
-                name, _, value = line.strip().partition(" ")
-                report[name] = value.strip()
-                if name == "ready;":
-                    break
-            yield process, report
-        finally:
-            process.kill()
-
-
 def run_serve(home: Path, repository: Path | str, *options: str) -> subprocess.CompletedProcess[str]:
     """`rayton serve` that is expected to refuse."""
     return run_rayton(home, "serve", "--repository", str(repository), *options, timeout_s=60)
@@ -68,14 +48,15 @@ def run_serve(home: Path, repository: Path | str, *options: str) -> subprocess.C
 
 def test_the_report_names_models_addresses_and_log(runtime: Runtime, home: Path, repository: Path) -> None:
     log_file = repository.with_name("server.log")
-    with serving(home, repository, "--log-file", str(log_file)) as (process, report):
-        assert report["affine"] == "1"
-        assert report["log"] == str(log_file)
-        with InferenceServerClient(report["gRPC"]) as client:
+    with serving(home, repository, "--log-file", str(log_file)) as served:
+        assert served.report["affine"] == "1"
+        assert served.report["log"] == str(log_file)
+        with InferenceServerClient(served.report["gRPC"]) as client:
             assert infer(client, "affine", x=np.ones((1, 4), np.float32))["total"].tolist() == [[4.0]]
-        assert read_metrics(report["metrics"]).total("nv_inference_count", model="affine") == 2  # the probe and ours
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+        inferences = read_metrics(served.report["metrics"]).total("nv_inference_count", model="affine")
+        assert inferences == 2  # the probe and ours
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=60) == 0
     assert "successfully loaded 'affine'" in log_file.read_text()
 
 
@@ -87,30 +68,30 @@ def test_requests_in_flight_are_answered_before_the_end(
     io = tensors("input", "x", "FP32", [256]) + tensors("output", "y", "FP32", [256])
     write_version(repository, "slow", served_models.slow(rounds=30_000), "max_batch_size: 8\n" + io + ONE_CPU)
     with (
-        serving(home, repository, "--no-probe") as (process, report),
-        InferenceServerClient(report["gRPC"]) as client,
+        serving(home, repository, "--no-probe") as served,
+        InferenceServerClient(served.report["gRPC"]) as client,
     ):
         running = send(client, "slow", x=np.ones((4, 256), np.float32))
         queued = send(client, "slow", x=np.ones((4, 256), np.float32))
-        while read_metrics(report["metrics"]).total("nv_inference_pending_request_count", model="slow") != 1:
+        while read_metrics(served.report["metrics"]).total("nv_inference_pending_request_count", model="slow") != 1:
             time.sleep(0.01)  # one runs, one waits: both are in flight
         assert not running.done()
-        process.send_signal(ending)
+        served.process.send_signal(ending)
         assert not running.result(timeout=60).as_numpy("y").any()
         assert not queued.result(timeout=60).as_numpy("y").any()
-        assert process.wait(timeout=60) == 0
+        assert served.process.wait(timeout=60) == 0
 
 
 def test_nothing_outlives_a_parent_that_is_killed(runtime: Runtime, home: Path, repository: Path) -> None:
     before = shared_memory()
-    with serving(home, repository) as (process, _):
-        family = descendants(process.pid)
+    with serving(home, repository) as served:
+        family = descendants(served.process.pid)
         commands = " ".join(map(command, family))
         assert "bin/tritonserver" in commands
         assert "triton_python_backend_stub" in commands
         assert shared_memory() - before
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.killpg(served.process.pid, signal.SIGKILL)
+        served.process.wait()
         assert await_end(family) == set()
     assert shared_memory() <= before
 
@@ -119,13 +100,13 @@ def test_nothing_outlives_a_parent_that_is_killed_together_with_its_children(
     runtime: Runtime, home: Path, repository: Path
 ) -> None:
     before = shared_memory()
-    with serving(home, repository) as (process, _):
-        family = descendants(process.pid)
-        children = [pid for pid in family if parent_of(pid) == process.pid]
-        process.send_signal(signal.SIGSTOP)
-        for pid in [*children, process.pid]:
+    with serving(home, repository) as served:
+        family = descendants(served.process.pid)
+        children = [pid for pid in family if parent_of(pid) == served.process.pid]
+        served.process.send_signal(signal.SIGSTOP)
+        for pid in [*children, served.process.pid]:
             os.kill(pid, signal.SIGKILL)
-        process.wait()
+        served.process.wait()
         assert await_end(family) == set()
     assert shared_memory() <= before
 
@@ -243,10 +224,11 @@ def test_the_embedded_server_is_for_this_machine_only(runtime: Runtime, home: Pa
     assert "--allow-remote" in refused.stderr
 
 
-def test_a_bucket_cannot_be_served_yet(home: Path) -> None:
-    refused = run_serve(home, "s3://models")
+def test_a_folder_is_served_where_it_is_and_not_followed(home: Path, repository: Path) -> None:
+    refused = run_serve(home, repository, "--refresh-s", "1")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("error: s3://models is not on this machine")
+    assert "is served where it is" in refused.stderr
+    assert "`rayton export --load`" in refused.stderr
 
 
 def test_a_server_of_the_system_runs_with_its_own_backends(
@@ -260,11 +242,11 @@ def test_a_server_of_the_system_runs_with_its_own_backends(
         f"--backend-directory={binary.backend_directory}\n"
     )
     own_server.chmod(0o755)
-    with serving(home, repository, "--tritonserver", str(own_server)) as (process, report):
-        with InferenceServerClient(report["gRPC"]) as client:
+    with serving(home, repository, "--tritonserver", str(own_server)) as served:
+        with InferenceServerClient(served.report["gRPC"]) as client:
             assert infer(client, "affine", x=np.ones((1, 4), np.float32))["total"].tolist() == [[4.0]]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=60) == 0
 
 
 def test_a_server_that_cannot_run_is_one_clear_error(home: Path, repository: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -10,7 +11,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 
 from ray_pipeline.models import JobModel
-from triton_models.card import Preparation, TensorPreparation, TextPreparation
+from triton_models.card import ImagePreparation, Preparation, TensorPreparation, TextPreparation
 from triton_models.tensors import TensorSpec
 
 X = TensorSpec("x", "FP32", ())
@@ -25,7 +26,9 @@ def tokenizer() -> str:
     found = Tokenizer(WordLevel(WORDS, unk_token="[UNK]"))
     found.pre_tokenizer = WhitespaceSplit()
     found.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", BEGIN), ("[SEP]", END)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", BEGIN), ("[SEP]", END)],
     )
     text: str = found.to_str()
     return text
@@ -43,6 +46,20 @@ def text_model(
     inputs = [TensorSpec(one, "INT64", (-1,)) for one in ("ids", "mask", types) if one is not None]
     preparation = text_preparation(types=types, padding_free=padding_free)
     return _model(name, inputs, outputs, preparation, {"text": "body"}, tokenizer())
+
+
+def pair_model(name: str = "pairs", *, types: str | None = "types", max_tokens: int = 8) -> JobModel:
+    """Reads the columns `query` and `passage`."""
+    inputs = [TensorSpec(one, "INT64", (-1,)) for one in ("ids", "mask", types) if one is not None]
+    preparation = replace(text_preparation(types=types, max_tokens=max_tokens), pair=True)
+    return _model(name, inputs, (Y,), preparation, {"text": "query", "text_pair": "passage"}, tokenizer())
+
+
+def image_model(name: str = "pictures", *, height: int = 2, width: int = 3) -> JobModel:
+    """Reads encoded images from the column `picture`."""
+    preparation = ImagePreparation("image", height, width, resample="nearest")
+    inputs = [TensorSpec("image", "UINT8", (height, width, 3))]
+    return _model(name, inputs, (Y,), preparation, {"image": "picture"}, "")
 
 
 def tensor_model(

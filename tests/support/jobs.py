@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,14 @@ def failing_score(job: Path, home: Path) -> str:
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     return ended.stderr
+
+
+def await_part(process: subprocess.Popen[str], output: Path) -> None:
+    """Waits until the first part of a running job is there."""
+    poll = threading.Event()
+    while process.poll() is None and not any(output.glob("data/part-*.parquet")):
+        poll.wait(0.02)
+    assert process.poll() is None, "the job ended too early"
 
 
 def scored_rows(output: str, endpoint_url: str | None = None) -> pa.Table:

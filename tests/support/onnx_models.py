@@ -19,7 +19,6 @@ def onnx_file(path: Path, graph: str, *, opset: int = 20, ir: int = 10) -> Path:
 
 DOUBLES = "g (float[N, 3] x) => (float[N, 3] y) { y = Add(x, x) }"
 MOVES = "g (float[N, L] x, int64[N, L] mask) => (float[N, L] y) { f = Cast<to = 1>(mask)  y = Mul(x, f) }"
-FIXED = "g (float[2, 3] x) => (float[2, 3] y) { y = Add(x, x) }"
 MIXES_ROWS = """g (float[N, 3] x) => (float[N, 3] y) {
     rows = Constant<value_ints = [0]>()
     mean = ReduceMean(x, rows)

@@ -50,6 +50,18 @@ def table_lookup(rows: int = 10) -> onnx.ModelProto:
     )
 
 
+def centred() -> onnx.ModelProto:
+    """`y = x - the mean of x over the rows of the request`, float32, a number for each row."""
+    return _model(
+        [
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0], keepdims=1),
+            helper.make_node("Sub", ["x", "mean"], ["y"]),
+        ],
+        inputs=[helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows"])],
+        outputs=[helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows"])],
+    )
+
+
 def slow(rounds: int, width: int = 256) -> onnx.ModelProto:
     """`y = x @ 0 @ 0 ...`, `rounds` times: about 60 us a round and four rows on one core."""
     matrix: Shape = ("batch", width)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
 
-from triton_models.config import to_pbtxt
+from triton_models.config.pbtxt import to_pbtxt
 from triton_models.errors import RepositoryError
 from triton_models.repository import layout
+from triton_models.repository.checksums import check_files
+from triton_models.repository.download import download_version
 from triton_models.repository.versions import read_card, read_config
 from triton_models.storage import Storage
 
@@ -18,9 +19,9 @@ from triton_models.storage import Storage
 def check_out(repository: Storage, versions: Mapping[str, int], folder: Path) -> None:
     """Puts one version of each model into `folder`, an empty one, as a repository of its own.
 
-    Versions of a local repository are linked, not copied; those in an object store are downloaded and compared with the
-    checksums of their card. The config is that of the repository, but for its version policy: a server that loads the
-    folder serves exactly these versions. Raises RepositoryError, CardError, ConfigError, StorageError.
+    Versions of a local repository are linked, not copied; those in an object store are downloaded. Both are compared
+    with the checksums of their card. The config is that of the repository, but for its version policy: a server that
+    loads the folder serves exactly these versions. Raises RepositoryError, CardError, ConfigError, StorageError.
     """
     for name, version in versions.items():
         card = read_card(repository, name, version)
@@ -30,19 +31,10 @@ def check_out(repository: Storage, versions: Mapping[str, int], folder: Path) ->
         config.version_policy.CopyFrom(ModelVersionPolicy(specific=ModelVersionPolicy.Specific(versions=[version])))
         (folder / name).mkdir()
         (folder / layout.config_path(name)).write_text(to_pbtxt(config))
-        target = folder / layout.version_path(name, version)
-        if repository.local is not None:
-            target.symlink_to(repository.local / layout.version_path(name, version), target_is_directory=True)
+        path = layout.version_path(name, version)
+        target = folder / path
+        if repository.local is None:
+            download_version(repository.at(path), card, target)
             continue
-        for file, checksum in card.files.items():
-            _download(repository, f"{layout.version_path(name, version)}/{file}", target / file, checksum)
-
-
-def _download(repository: Storage, path: str, target: Path, checksum: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    content = repository.read(path)
-    if hashlib.sha256(content).hexdigest() != checksum:
-        raise RepositoryError(
-            f"{repository.uri}/{path} is not what its card says (SHA-256 {checksum}); export it again"
-        )
-    target.write_bytes(content)
+        check_files(repository, card, version)
+        target.symlink_to(repository.local / path, target_is_directory=True)

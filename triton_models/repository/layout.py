@@ -9,6 +9,8 @@ from triton_models.errors import RepositoryError
 CONFIG_FILE = "config.pbtxt"
 CARD_FILE = "card.json"
 ASSETS = "assets"
+CLAIM_FILE = ".claim"
+"""In an object store, made before everything else of a version by the one export that may use its number."""
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[1-9][0-9]*")
@@ -16,12 +18,17 @@ _VERSION = re.compile(r"[1-9][0-9]*")
 
 def checked_name(name: str) -> str:
     """The name, if a model may be called so. Raises RepositoryError."""
-    if not _MODEL_NAME.fullmatch(name):
+    if not is_name(name):
         raise RepositoryError(
             f"{name!r} cannot be the name of a model; use letters, digits, '.', '_' and '-', "
             "and begin with a letter or a digit"
         )
     return name
+
+
+def is_name(name: str) -> bool:
+    """Whether a model may be called so."""
+    return _MODEL_NAME.fullmatch(name) is not None
 
 
 def version_number(folder: str) -> int | None:
@@ -42,3 +49,8 @@ def version_path(name: str, version: int) -> str:
 def card_path(name: str, version: int) -> str:
     """The card of a version, relative to the repository."""
     return f"{name}/{version}/{CARD_FILE}"
+
+
+def claim_path(name: str, version: int) -> str:
+    """The claim of a version, relative to the repository."""
+    return f"{name}/{version}/{CLAIM_FILE}"

@@ -31,3 +31,15 @@ class BrokenModelError(StartError):
 
 class StopError(ServerError):
     """The server had to be killed, or failed while it stopped."""
+
+
+class UnreachableError(ServerError):
+    """A running server does not answer, or not in time."""
+
+
+class LoadRefusedError(ServerError):
+    """A running server does not let this client load models."""
+
+
+class VersionMissingError(ServerError):
+    """A running server does not have the version that it was asked to load."""

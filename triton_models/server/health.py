@@ -17,6 +17,8 @@ from triton_models.tensors import dtype_of
 # reason (an image of one pixel), so one that answers any of them works.
 PROBES = ((1, 1), (0, 1), (1, 32), (1, 224))
 FRAMES = "\n\nAt:\n"
+ASK_S = 30.0
+"""How long a server may take to say what it has."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def server_name(client: InferenceServerClient) -> str | None:
 
 def loaded_models(client: InferenceServerClient) -> list[LoadedModel]:
     """Every model version that the server was asked to load, by name and number."""
-    index = client.get_model_repository_index().models
+    index = client.get_model_repository_index(client_timeout=ASK_S).models
     models = [
         LoadedModel(entry.name, entry.version, entry.state == "READY", readable_reason(entry.reason))
         for entry in index
@@ -55,21 +57,24 @@ def readable_reason(reason: str) -> str:
 
 
 def probe(client: InferenceServerClient, model: LoadedModel, timeout_s: float = 60.0) -> None:
-    """Sends one real request to a model version. Raises BrokenModelError if it answers none of several."""
-    config = client.get_model_config(model.name, model.version).config
+    """Sends one real request to a model version.
+
+    Raises BrokenModelError if it answers none of several, or if another version answers.
+    """
+    config = client.get_model_config(model.name, model.version, client_timeout=ASK_S).config
     refusals: list[str] = []
     for fill, length in PROBES:
         inputs = list(_probe_inputs(config, fill, length))
         try:
-            client.infer(model.name, inputs, model_version=model.version, client_timeout=timeout_s)
+            answer = client.infer(model.name, inputs, model_version=model.version, client_timeout=timeout_s)
         except InferenceServerException as error:
             refusals.append(error.message())
-        else:
-            return
-    raise BrokenModelError(
-        f"{model.name} version {model.version} was loaded but answers no request: {refusals[0]}; if it cannot answer "
-        "tensors of ones and zeros by design, start with --no-probe"
-    )
+            continue
+        answered = answer.get_response().model_version
+        if answered != model.version:
+            raise BrokenModelError(f"{model.name} version {model.version} was asked, but version {answered} answers")
+        return
+    raise BrokenModelError(f"{model.name} version {model.version} was loaded but answers no request: {refusals[0]}")
 
 
 def _probe_inputs(config: Any, fill: int, length: int) -> Iterator[InferInput]:

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -140,9 +141,17 @@ class NodeServer:
                     what = f"{model.name} version {model.version}" if model.version else model.name
                     raise BrokenModelError(f"{what} cannot be loaded: {model.reason}; {self._see_log}")
             if self.options.probe:
-                for model in models:
-                    health.probe(client, model)
+                self._probe(client, models)
         return tuple(models)
+
+    def _probe(self, client: InferenceServerClient, models: Sequence[health.LoadedModel]) -> None:
+        for model in models:
+            try:
+                health.probe(client, model)
+            except BrokenModelError as error:
+                raise BrokenModelError(
+                    f"{error}; if it cannot answer tensors of ones and zeros by design, start with --no-probe"
+                ) from error
 
     def _await_grpc(self, client: InferenceServerClient, deadline: float, log_start: int) -> None:
         while (name := health.server_name(client)) is None:

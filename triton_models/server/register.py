@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from triton_models.storage import write_file
+from triton_models.disk import write_file
 
 
 @contextmanager

@@ -152,6 +152,40 @@ def left_in_training() -> Made:
     return nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5)).train(), (torch.randn(3, 4),)
 
 
+def keeps_batch_statistics() -> Made:
+    """No running statistics: those of the batch are used in inference mode as well."""
+    return nn.Sequential(nn.Conv1d(4, 3, 1), nn.BatchNorm1d(3, track_running_stats=False)), (torch.randn(2, 4, 5),)
+
+
+class BackInTraining(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.norm.train()(x)
+
+
+def back_in_training() -> Made:
+    return BackInTraining(), (torch.randn(2, 4, 5),)
+
+
+def called_like_its_input() -> Made:
+    return Formula(lambda x: {"x": x + 1}), (torch.randn(1, 4),)
+
+
+def nested_outputs() -> Made:
+    return Formula(lambda x: {"a": x, "b": (x + 1, None, {"c": x + 2}), "d": None}), (torch.randn(1, 4),)
+
+
+def two_outputs_of_one_name() -> Made:
+    return Formula(lambda x: {"a_0": x, "a": (x,)}), (torch.randn(1, 4),)
+
+
+def returns_a_number() -> Made:
+    return Formula(lambda x: {"output": x, "loss": 0.5}), (torch.randn(1, 4),)
+
+
 def loop_over_rows() -> Made:
     return Formula(lambda x: torch.stack([row * 2 for row in x])), (torch.randn(1, 4),)
 

@@ -12,10 +12,10 @@ from exporter.errors import ParityError, SourceError
 from exporter.export import export
 from exporter.sources.onnx_file import open_onnx
 from exporter.spec import ExportSpec
-from tests.support.onnx_models import DOUBLES, FIXED, MIXES_ROWS, MOVES, onnx_file
+from tests.support.onnx_models import DOUBLES, MIXES_ROWS, MOVES
 from tests.unit.exporter.conftest import ExportGraph
 from triton_models.card import Card
-from triton_models.config import from_pbtxt
+from triton_models.config.pbtxt import from_pbtxt
 from triton_models.errors import RaytonError, RepositoryError
 from triton_models.storage import open_storage
 
@@ -81,24 +81,12 @@ def test_a_model_whose_rows_depend_on_each_other_is_refused(export_graph: Export
     assert not [path for path in repository.parent.iterdir() if path.name.startswith(".")]
 
 
-def test_a_fixed_batch_axis_is_refused(export_graph: ExportGraph, repository: Path) -> None:
-    with pytest.raises(SourceError, match=r"input x has the fixed length 2 on its first axis"):
-        export_graph(FIXED)
-    assert not repository.exists()
-
-
 def test_other_tensors_than_the_published_ones_are_refused(export_graph: ExportGraph, repository: Path) -> None:
     export_graph(DOUBLES)
 
     with pytest.raises(RepositoryError, match=r"y FP32\[3\] is gone"):
         export_graph("g (float[N, 3] x) => (float[N, 3] z) { z = Add(x, x) }")
     assert everything(repository / "small") == ["1", "1/card.json", "1/model.onnx", "config.pbtxt"]
-
-
-@pytest.mark.parametrize(("opset", "ir", "named"), [(22, 10, "opset 22"), (20, 11, "IR version 11")])
-def test_a_file_too_new_for_the_oldest_server_is_refused(tmp_path: Path, opset: int, ir: int, named: str) -> None:
-    with pytest.raises(SourceError, match=named):
-        open_onnx(onnx_file(tmp_path / "new.onnx", DOUBLES, opset=opset, ir=ir))
 
 
 def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:

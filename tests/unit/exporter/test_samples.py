@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exporter.samples import lengths_of, resampled
+from exporter.samples import lengths_of, other_lengths, resampled
 
 AXES = {"ids": {1: "tokens"}, "mask": {1: "tokens"}}
 EXAMPLES = {
@@ -37,3 +37,14 @@ def test_whole_numbers_stay_among_those_of_the_example() -> None:
 
 def test_floats_that_are_all_alike_are_replaced_by_numbers_that_say_something() -> None:
     assert np.unique(made(50, 3)["scale"]).size == 100
+
+
+def test_other_lengths_are_one_more_and_twice_and_half_of_all_axes() -> None:
+    found = other_lengths({"height": 6, "width": 8}, {})
+    assert found == [{"height": 7, "width": 9}, {"height": 12, "width": 16}, {"height": 3, "width": 4}]
+
+
+def test_other_lengths_stay_in_their_ranges_and_are_not_those_that_are_known() -> None:
+    assert other_lengths({"tokens": 8}, {"tokens": (5, 10)}) == [{"tokens": 9}, {"tokens": 10}, {"tokens": 5}]
+    assert other_lengths({"tokens": 1}, {}) == [{"tokens": 2}]
+    assert other_lengths({}, {}) == []

@@ -4,11 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from exporter.errors import SourceError
 from exporter.preprocess import SENTENCES, TextInputs
-from exporter.sources.tokenizer import load_tokenizer, max_tokens_of, pad_id_of, preparation_of, write_tokenizer
+from exporter.sources.tokenizer import (
+    check_marks,
+    load_tokenizer,
+    max_tokens_of,
+    pad_id_of,
+    preparation_of,
+    write_tokenizer,
+)
 
 
 @pytest.fixture
@@ -87,3 +94,26 @@ def test_random_rows_reach_the_length_and_hold_no_padding_token(folder: Path) ->
     found = texts.random(5, 9)
     assert found["input_ids"].shape == (5, 9)
     assert found["input_ids"][found["attention_mask"] == 1].min() > 0
+
+
+@pytest.mark.parametrize(("pair_template", "fits"), [("[PAD] $A [PAD] $B [PAD]", True), (None, False)])
+def test_pairs_need_marks_of_their_own(folder: Path, pair_template: str | None, fits: bool) -> None:
+    tokenizer = load_tokenizer(folder, 6)
+    check_marks(tokenizer, folder, ("input_ids",), pair=True)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[PAD] $A", pair=pair_template, special_tokens=[("[PAD]", 0)]
+    )
+    check_marks(tokenizer, folder, ("input_ids",), pair=False)
+    if fits:
+        check_marks(tokenizer, folder, ("input_ids",), pair=True)
+    else:
+        with pytest.raises(SourceError, match="puts no marks around pairs"):
+            check_marks(tokenizer, folder, ("input_ids",), pair=True)
+
+
+def test_token_types_of_single_texts_are_zero_or_the_model_is_refused(folder: Path) -> None:
+    tokenizer = load_tokenizer(folder, 6)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A [PAD]:2", special_tokens=[("[PAD]", 0)])
+    check_marks(tokenizer, folder, ("input_ids",), pair=False)
+    with pytest.raises(SourceError, match="token types are not all 0"):
+        check_marks(tokenizer, folder, ("input_ids", "token_type_ids"), pair=False)

@@ -9,9 +9,10 @@ import pytest
 from ray_pipeline.errors import InputError, JobFileError
 from ray_pipeline.models import JobModel, check_input_types, job_model
 from ray_pipeline.spec import ModelSpec
-from tests.support.job_models import tensor_model, text_model, text_preparation, tokenizer
+from tests.support.job_models import image_model, pair_model, tensor_model, text_model, text_preparation, tokenizer
 from tests.support.repositories import card, config
-from triton_models.repository.publish import publish, staging
+from triton_models.repository.publish import publish
+from triton_models.repository.staging import staging
 from triton_models.storage import Storage, open_storage
 from triton_models.tensors import TensorSpec
 
@@ -47,6 +48,12 @@ def test_a_model_of_text_brings_its_tokenizer(repository: Storage) -> None:
 def test_a_model_of_tensors_wants_a_column_for_each_input(repository: Storage) -> None:
     model = job_model(spec("numbers", {"x": "values"}), repository, 1)
     assert (model.tokenizer, model.columns, model.max_batch_size) == ("", {"x": "values"}, 8)
+    assert model.most_rows == 8
+
+
+def test_a_model_whose_requests_are_never_put_together_gets_one_row_each(repository: Storage) -> None:
+    model = job_model(spec("one", {"x": "values"}), repository, 1)
+    assert (model.max_batch_size, model.most_rows) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +62,6 @@ def test_a_model_of_tensors_wants_a_column_for_each_input(repository: Storage) -
         (spec("words", {"txt": "body"}), "models.words.inputs: the model has no 'txt'; it has text"),
         (spec("numbers", {"x": "a", "z": "b"}), "models.numbers.inputs: the model has no 'z'; it has x"),
         (spec("words", {"text": "body"}, {"z": "b"}), "models.words.outputs: the model has no 'z'; it has y"),
-        (spec("one", {"x": "a"}), "models.one: version 1 has no batch axis"),
         (spec("images", {"x": "a"}), "models.images: input x FP32[3, ?, ?] has several moving axes"),
     ],
 )
@@ -79,3 +85,20 @@ def test_text_in_another_column_is_refused_before_anything_is_scored(kind: pa.Da
 def test_columns_of_tensors_are_checked_row_by_row() -> None:
     model: JobModel = tensor_model()
     check_input_types(model, pa.schema([("x", pa.string())]))
+
+
+def test_both_columns_of_a_pair_hold_text() -> None:
+    check_input_types(pair_model(), pa.schema([("query", pa.string()), ("passage", pa.large_string())]))
+    with pytest.raises(InputError, match=r"column 'passage' is int64; model 'pairs' reads text"):
+        check_input_types(pair_model(), pa.schema([("query", pa.string()), ("passage", pa.int64())]))
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.null()])
+def test_images_are_read_from_columns_of_bytes(kind: pa.DataType) -> None:
+    check_input_types(image_model(), pa.schema([("picture", kind)]))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.list_(pa.uint8()), pa.struct([("bytes", pa.binary())])])
+def test_images_in_another_column_are_refused_before_anything_is_scored(kind: pa.DataType) -> None:
+    with pytest.raises(InputError, match=r"model 'pictures' reads encoded images, which must be binary"):
+        check_input_types(image_model(), pa.schema([("picture", kind)]))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from triton_models.disk import is_temporary, write_file
 from triton_models.errors import StorageError
-from triton_models.storage import is_temporary, open_storage, write_file
+from triton_models.storage import open_storage
 
 
 def test_a_write_leaves_the_file_and_nothing_else(tmp_path: Path) -> None:

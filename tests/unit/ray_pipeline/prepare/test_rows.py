@@ -5,7 +5,7 @@ import pyarrow as pa
 from ray_pipeline.chunk import REASON, STAGE, chunk_of
 from ray_pipeline.prepare.rows import prepare, prepared_column
 from tests.support.chunks import chunk_of_rows, read_table
-from tests.support.job_models import tensor_model, text_model
+from tests.support.job_models import image_model, pair_model, tensor_model, text_model
 
 WORDS, NUMBERS = text_model(), tensor_model()
 TABLE = read_table(
@@ -33,3 +33,13 @@ def test_only_the_kept_columns_go_on_and_the_chunk_stays_whole() -> None:
     assert table["id"].equals(TABLE["id"])
     assert chunk_of(table) == chunk_of_rows(4)
     assert isinstance(table, pa.Table)
+
+
+def test_pairs_and_pictures_travel_in_columns_of_their_own() -> None:
+    pairs, pictures = pair_model(), image_model()
+    rows = read_table({"query": ["one"], "passage": ["two"], "picture": [b"no picture"]})
+    table = prepare(rows, [pairs, pictures], [])
+    prepared = [prepared_column(pairs, "ids"), prepared_column(pairs, "types"), prepared_column(pictures, "image")]
+    assert table.column_names[-3:] == prepared
+    assert table[prepared[0]].to_pylist() == [[2, 4, 3, 5, 3]]
+    assert table[REASON].to_pylist() == ["column 'picture': 10 bytes that are no image; read are JPEG, PNG, WEBP"]

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from ray_pipeline.prepare.text import prepare_text
-from tests.support.job_models import BEGIN, END, UNKNOWN, WORDS, text_preparation, tokenizer
+from ray_pipeline.models import JobModel
+from ray_pipeline.prepare.text import prepare_texts
+from tests.support.job_models import BEGIN, END, UNKNOWN, WORDS, pair_model, text_preparation, tokenizer
 
 ONE, TWO, THREE = WORDS["one"], WORDS["two"], WORDS["three"]
 
@@ -12,7 +13,18 @@ ONE, TWO, THREE = WORDS["one"], WORDS["two"], WORDS["three"]
 def prepared(texts: pa.Array, *, max_tokens: int = 8, reasons: list[str | None] | None = None) -> pa.Array:
     noted: list[str | None] = reasons if reasons is not None else [None] * len(texts)
     preparation = text_preparation(max_tokens=max_tokens)
-    return prepare_text(pa.chunked_array([texts]), "body", tokenizer(), preparation, noted)
+    found = prepare_texts(pa.table({"body": texts}), {"text": "body"}, tokenizer(), preparation, noted)
+    assert list(found) == ["ids"]
+    return found["ids"]
+
+
+def prepared_pairs(
+    model: JobModel, queries: list[str | None], passages: list[str | None], reasons: list[str | None]
+) -> dict[str, list[list[int] | None]]:
+    table = pa.table({"query": pa.array(queries, pa.string()), "passage": pa.array(passages, pa.string())})
+    assert model.preparation.kind == "text"
+    found = prepare_texts(table, model.columns, model.tokenizer, model.preparation, reasons)
+    return {name: rows.to_pylist() for name, rows in found.items()}
 
 
 def test_a_text_becomes_its_tokens_between_the_special_ones() -> None:
@@ -55,3 +67,29 @@ def test_a_column_without_any_text_is_rejected_row_by_row() -> None:
     reasons: list[str | None] = [None, None]
     assert prepared(pa.nulls(2), reasons=reasons).to_pylist() == [None, None]
     assert all(reasons)
+
+
+def test_a_pair_becomes_one_row_with_the_types_of_its_tokens() -> None:
+    reasons: list[str | None] = [None, None]
+    found = prepared_pairs(pair_model(), ["one two", ""], ["three", "one"], reasons)
+    assert found == {
+        "ids": [[BEGIN, ONE, TWO, END, THREE, END], [BEGIN, END, ONE, END]],
+        "types": [[0, 0, 0, 0, 1, 1], [0, 0, 1, 1]],
+    }
+    assert reasons == [None, None]
+
+
+def test_of_a_pair_that_is_too_long_the_longer_text_is_cut() -> None:
+    found = prepared_pairs(pair_model(max_tokens=7), ["one " * 9], ["two three"], [None])
+    assert found["ids"] == [[BEGIN, ONE, ONE, END, TWO, THREE, END]]
+
+
+def test_a_model_without_types_gets_none() -> None:
+    assert list(prepared_pairs(pair_model(types=None), ["one"], ["two"], [None])) == ["ids"]
+
+
+def test_half_a_pair_is_rejected_and_says_which_half_is_missing() -> None:
+    reasons: list[str | None] = [None, None, None, "not JSON"]
+    found = prepared_pairs(pair_model(), [None, "one", "one", "one"], ["one", None, "two", "two"], reasons)
+    assert [row is None for row in found["ids"]] == [row is None for row in found["types"]] == [True, True, False, True]
+    assert reasons == ["column 'query': null is not text", "column 'passage': null is not text", None, "not JSON"]

@@ -6,7 +6,8 @@ import pytest
 
 from ray_pipeline.errors import InputError
 from ray_pipeline.sources.listing import format_of, list_input, only_format
-from triton_models.storage import open_storage, write_file
+from triton_models.disk import write_file
+from triton_models.storage import open_storage
 
 FILES = ("a.parquet", "b.parquet", "b.jsonl", "deep/c.parquet", "deep/er/d.parquet", "_old/x.parquet", ".y.parquet")
 

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RetryableError
-from ray_pipeline.transport.grpc import OUTCOMES, error_of
+from ray_pipeline.transport.grpc import OUTCOMES, error_of, retired
 
 RESTRICTED = "This protocol is restricted, expecting header 'triton-grpc-protocol-infer-key'"
 
@@ -48,3 +48,20 @@ def test_an_error_says_which_server_and_which_status() -> None:
 
 def test_the_reason_of_a_refused_row_is_what_the_server_said_alone() -> None:
     assert str(error(grpc.StatusCode.INVALID_ARGUMENT)) == "why"
+
+
+@pytest.mark.parametrize("state", [None, "UNLOADING", "UNAVAILABLE"])
+def test_a_version_that_gave_way_to_others_is_not_waited_for(state: str | None) -> None:
+    states = {4: "READY", 5: "READY"} | ({3: state} if state else {})
+    found = retired("host:1", "minilm", 3, states)
+    assert type(found) is FatalError
+    assert "version 3 of 'minilm' is no longer served by host:1; it serves 4, 5" in str(found)
+    assert "without `url` under [triton]" in str(found)
+    assert "score with version 5 into a new output folder" in str(found)
+
+
+@pytest.mark.parametrize(
+    "states", [{}, {3: "UNLOADING"}, {3: "LOADING", 4: "READY"}, {3: "READY", 4: "READY"}, {4: "LOADING"}], ids=str
+)
+def test_a_version_that_may_come_back_is_not_taken_for_retired(states: dict[int, str]) -> None:
+    assert retired("host:1", "minilm", 3, states) is None

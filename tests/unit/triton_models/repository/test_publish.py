@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from tests.support.repositories import Store, Y, card, config, publish_bytes, store_in
+from tests.support.repositories import Y, card, config, everything, publish_bytes, store_in
+from triton_models.config.pbtxt import to_pbtxt
 from triton_models.errors import RepositoryError
-from triton_models.repository.publish import check_publishable, publish, staging
-from triton_models.repository.versions import newest, read_card, read_config, versions
+from triton_models.repository.checksums import check_files
+from triton_models.repository.publish import publish
+from triton_models.repository.publishable import check_publishable
+from triton_models.repository.staging import staging
+from triton_models.repository.versions import read_card, read_config, versions
 from triton_models.storage import Storage, open_storage
 from triton_models.tensors import TensorSpec
 
@@ -27,11 +31,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def repository(folder: Path) -> Storage:
     return open_storage(str(folder))
-
-
-def everything(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_a_version_holds_its_files_and_a_card_with_their_checksums(repository: Storage, folder: Path) -> None:
@@ -77,7 +76,11 @@ def test_a_crash_in_the_middle_leaves_nothing(repository: Storage, folder: Path)
     assert list(folder.parent.rglob("*")) == [folder]
 
 
-def test_publishers_at_the_same_time_get_a_version_each(repository: Storage, folder: Path) -> None:
+@pytest.mark.parametrize("place", ["folder", "store"])
+def test_publishers_at_the_same_time_get_a_version_each(place: str, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    repository = open_storage(str(folder)) if place == "folder" else store_in(folder)
     together = threading.Barrier(PUBLISHERS)
 
     def publisher(number: int) -> int:
@@ -89,7 +92,7 @@ def test_publishers_at_the_same_time_get_a_version_each(repository: Storage, fol
     assert sorted(got) == versions(repository, "small") == list(range(1, PUBLISHERS + 1))
     for number, version in enumerate(got):
         assert (folder / "small" / str(version) / "model.onnx").read_bytes() == str(number).encode()
-        assert read_card(repository, "small", version).version == version
+        check_files(repository, read_card(repository, "small", version), version)
     assert list(folder.parent.iterdir()) == [folder]
 
 
@@ -140,36 +143,41 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
-class BreaksOffError(Exception):
-    """What happens to an upload in the middle."""
+def test_a_config_that_differs_is_kept_and_told(repository: Storage) -> None:
+    publish_bytes(repository, "small")
+    tuned = config("small")
+    tuned.instance_group[0].count = 3
+    repository.write("small/config.pbtxt", to_pbtxt(tuned).encode())
+    assert publish_bytes(repository, "small").kept == ("instance_group[0].count 3 instead of 1",)
+    assert read_config(repository, "small") == tuned
 
 
-class BreakingStore(Store):
-    """Holds the four objects of a whole version, its config among them, and takes two more."""
-
-    def write(self, path: str, content: bytes | pa.Buffer) -> None:
-        if len(everything(Path(self.filesystem.base_path))) == 6:
-            raise BreaksOffError
-        super().write(path, content)
-
-
-def test_an_upload_that_breaks_off_is_not_the_newest_version(tmp_path: Path) -> None:
-    store = store_in(tmp_path)
-    publish_bytes(store, "small")
-    breaking = BreakingStore(store.uri, store.root, store.filesystem)
-    with pytest.raises(BreaksOffError):
-        publish_bytes(breaking, "small")
-    assert (tmp_path / "small" / "2" / "model.onnx").exists()
-    assert newest(store, "small") == 1
-    assert publish_bytes(store, "small").version == 3
-    assert newest(store, "small") == 3
+@pytest.mark.parametrize("place", ["folder", "store"])
+def test_a_config_is_replaced_when_asked(place: str, tmp_path: Path) -> None:
+    repository = open_storage(str(tmp_path / "models")) if place == "folder" else store_in(tmp_path)
+    publish_bytes(repository, "small")
+    tuned = config("small")
+    tuned.instance_group[0].count = 3
+    with staging(repository) as staged:
+        (staged / "model.onnx").write_bytes(b"more")
+        published = publish(repository, staged, card(), tuned, replace_config=True)
+    assert (published.version, published.kept) == (2, ())
+    assert read_config(repository, "small") == tuned
 
 
-def test_a_store_gets_the_same_files_as_a_folder(repository: Storage, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
-    for place in (repository, store_in(tmp_path / "store")):
-        publish_bytes(place, "small")
-    there, here = everything(tmp_path / "store"), everything(folder)
-    assert there.keys() == here.keys()
-    assert there["small/config.pbtxt"] == here["small/config.pbtxt"]
-    assert read_config(repository, "small") == config("small")
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_full_disk_is_named_and_the_repository_is_as_it_was(repository: Storage, folder: Path, earlier: int) -> None:
+    for _ in range(earlier):
+        publish_bytes(repository, "small")
+    before = everything(folder)
+    with staging(repository) as staged:
+        (staged / "model.onnx").write_bytes(b"weights")
+        usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, usual[1]))
+        try:
+            with pytest.raises(RepositoryError, match=r"cannot be written to .*File too large.*nothing was published"):
+                publish(repository, staged, card(), config("small"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert everything(folder) == before
+    assert publish_bytes(repository, "small").version == earlier + 1

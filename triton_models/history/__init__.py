@@ -1,0 +1,1 @@
+"""`rayton models`: what a repository holds, and how its versions come and go."""
