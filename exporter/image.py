@@ -103,11 +103,6 @@ class ImageSource:
         return self.inner.labels
 
     @property
-    def asks_rows_alone(self) -> bool:
-        """As the inner source does."""
-        return self.inner.asks_rows_alone
-
-    @property
     def preparation(self) -> ImagePreparation:
         """How an encoded image becomes pixels."""
         return self.options.preparation(CHANNELS[self.channels])

@@ -53,10 +53,6 @@ class Source(Protocol):
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the last axis of `logits`; empty where there are none."""
 
-    @property
-    def asks_rows_alone(self) -> bool:
-        """Whether `answers` runs every row on its own, as the only yardstick that a source without PyTorch has."""
-
     def cases(self, batches: Sequence[int]) -> list[Case]:
         """Inputs at each of these batch sizes and, where axes move, at several lengths."""
 

@@ -135,7 +135,6 @@ class ModuleSource:
     preparation = TensorPreparation()
     texts = None
     labels: tuple[str, ...] = ()
-    asks_rows_alone = False
 
     @cached_property
     def inputs(self) -> tuple[TensorSpec, ...]:

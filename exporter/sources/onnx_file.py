@@ -42,7 +42,6 @@ class OnnxFileSource:
     preparation = TensorPreparation()
     texts = None
     labels = ()
-    asks_rows_alone = False
 
     @property
     def label(self) -> str:

@@ -31,7 +31,6 @@ class PixelSource:
     target: Target = DEFAULT_TARGET
     preparation = TensorPreparation()
     texts = None
-    asks_rows_alone = False
 
     @cached_property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -60,11 +60,6 @@ class RenamedSource:
         """The inner source's."""
         return self.inner.labels
 
-    @property
-    def asks_rows_alone(self) -> bool:
-        """As the inner source does."""
-        return self.inner.asks_rows_alone
-
     def cases(self, batches: Sequence[int]) -> list[Case]:
         """The inner source's cases, under the names here."""
         return [

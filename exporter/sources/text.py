@@ -32,7 +32,6 @@ class TextSource:
     texts: TextInputs
     labels: tuple[str, ...] = ()
     target: Target = DEFAULT_TARGET
-    asks_rows_alone = False
 
     @property
     def preparation(self) -> TextPreparation:

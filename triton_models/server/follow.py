@@ -84,17 +84,37 @@ class Follower:
             self._fall_back(good, error)
             return {}
         former: dict[str, str | None] = {}
-        for name in names:
-            try:
-                self._copy(repository, name, former)
-            except RaytonError as error:
-                if name not in good:
-                    raise
-                self.say(f"WARNING: {error}; serving {_what(name, self.cache.served(name))} from {self._last_copy()}")
-                break
-        else:
+        in_step = [self._bring_up(repository, name, former, has_copy=name in good) for name in names]
+        if self.names is None:
+            for name in sorted(good - set(names)):
+                self.say(f"{name} is no longer in {self.cache.uri}; its copy is removed")
+                self.cache.point(name, None)
+        if all(in_step):
             self.cache.agree()
         return former
+
+    def _fall_back(self, good: set[str], error: RaytonError) -> None:
+        """Says what is served without the repository. Raises the error if it is not all that is wanted."""
+        lacking = sorted(set(self.names or ()) - good)
+        if not good or lacking:
+            what = f"of {lacking[0]} " if lacking and good else ""
+            raise type(error)(f"{error}; and there is no copy {what}in {self.cache.folder}") from error
+        self.say(f"WARNING: {error}; serving {self._last_copy()}")
+
+    def _bring_up(self, repository: Storage, name: str, former: dict[str, str | None], *, has_copy: bool) -> bool:
+        """Whether the copy of a model is now what is wanted; if not, the old one must do. Raises RaytonError."""
+        try:
+            model = wanted(repository, name)
+            if not self.cache.holds(model):
+                self.say(f"copying {_what(name, sorted(model.cards))} to {self.cache.folder}")
+                self.cache.fetch(repository, model)
+                former[name] = self.cache.point(name, model.config)
+        except RaytonError as error:
+            if not has_copy:
+                raise
+            self.say(f"WARNING: {error}; serving {_what(name, self.cache.served(name))} from {self._last_copy()}")
+            return False
+        return True
 
     def refresh(self, server: NodeServer) -> None:
         """One look at the repository: what is new there is copied and loaded; a failure is a line."""

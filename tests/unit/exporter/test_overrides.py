@@ -132,7 +132,6 @@ class Prepared:
     texts = None
     labels = ("no", "yes")
     label = "prepared"
-    asks_rows_alone = False
 
     @property
     def inputs(self) -> tuple[object, ...]:

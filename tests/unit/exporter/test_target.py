@@ -20,7 +20,9 @@ def test_a_release_is_known_by_its_onnxruntime(release: str, onnxruntime: str, o
 def test_newer_releases_read_at_least_as_much() -> None:
     for older, newer in pairwise(TARGETS):
         assert older.release < newer.release
-        assert [int(part) for part in older.onnxruntime.split(".")] <= [int(part) for part in newer.onnxruntime.split(".")]
+        assert [int(part) for part in older.onnxruntime.split(".")] <= [
+            int(part) for part in newer.onnxruntime.split(".")
+        ]
         assert older.opset <= newer.opset
         assert older.ir_version <= newer.ir_version
 
