@@ -12,10 +12,10 @@ import onnx_ir as ir
 import torch
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from exporter.attention import drop_idle_guards
 from exporter.chatter import captured
 from exporter.errors import ConversionError, first_line
-from exporter.graph import fixed_axis, settle
+from exporter.graph.attention import drop_idle_guards
+from exporter.graph.settle import fixed_axis, settle
 from exporter.target import DEFAULT_TARGET, LARGEST_INLINE_BYTES, WRITTEN_OPSET, Target
 from triton_models.tensors import TensorSpec
 

@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from exporter.engines import keeps_engines, name_by_content
 from exporter.errors import ExportError
+from exporter.given import given_cases
+from exporter.graph.engines import keeps_engines, name_by_content
 from exporter.parity import Asked
-from exporter.proofs import Proof, ask_source, prove_file, prove_served
-from exporter.sources.base import Source
+from exporter.precision.lower import lower
+from exporter.proofs import Proof, accept, ask_source, one_of_each, prove_file, prove_served
+from exporter.sources.base import Case, Source
 from exporter.sources.resolve import open_source
 from exporter.spec import ExportSpec
-from triton_models.card import Card
+from exporter.speed import figures
+from triton_models.card import Card, Precision
 from triton_models.config.model import MODEL_FILE, model_config
 from triton_models.repository.publish import Published, publish
 from triton_models.repository.publishable import check_publishable
@@ -45,18 +49,38 @@ def export(
         check_publishable(repository, config)
         say("converting to ONNX")
         source.write(folder)
+        precision = lowered(spec, source, asked, folder, say)
         served_with = config_served_with(spec, config, repository)
         if keeps_engines(served_with):
             name_by_content(folder / MODEL_FILE)
         say("comparing the export with its source")
         proof = prove_file(spec, source, asked, folder / MODEL_FILE)
-        card = card_of(spec, source, proof)
+        card = card_of(spec, source, proof, precision)
         if runtime is not None:
             say("comparing the answers of a real server with those of the source")
             checks = prove_served(spec, source, asked, folder, served_with, runtime)
             card = replace(card, checks=card.checks + checks)
         say(f"publishing to {repository.uri}")
         return publish(repository, folder, card, config, replace_config=spec.replace_config)
+
+
+def lowered(spec: ExportSpec, source: Source, asked: Sequence[Asked], folder: Path, say: Say) -> Precision:
+    """Lowers the precision of the written model where that is wanted, and measures what it costs and gives."""
+    if spec.precision == "fp32":
+        return Precision()
+    say(f"lowering the precision to {spec.precision}")
+    given: list[Case] = []
+    if spec.calibration is not None:
+        given = given_cases(spec.calibration, source, spec.max_batch_size, "--calibration")
+    found = lower(
+        folder,
+        spec.precision,
+        accept=lambda path: accept(spec, source, asked, path),
+        probes=[one.case.inputs for one in one_of_each(asked)],
+        calibration=[case.inputs for case in given],
+    )
+    files = {"fp32": found.original, spec.precision: folder / MODEL_FILE}
+    return Precision(spec.precision, found.kept_fp32, figures(files, asked, source.outputs, spec.limits))
 
 
 def config_of(spec: ExportSpec, source: Source, asked: Sequence[Asked]) -> ModelConfig:
@@ -80,7 +104,7 @@ def config_served_with(spec: ExportSpec, config: ModelConfig, repository: Storag
     return kept if kept is not None else config
 
 
-def card_of(spec: ExportSpec, source: Source, proof: Proof) -> Card:
+def card_of(spec: ExportSpec, source: Source, proof: Proof, precision: Precision) -> Card:
     """The card of an export that passed every proof."""
     return Card(
         inputs=source.inputs,
@@ -89,6 +113,7 @@ def card_of(spec: ExportSpec, source: Source, proof: Proof) -> Card:
         preparation=proof.preparation,
         source=source.label,
         checks=proof.checks,
+        precision=precision,
         labels=source.labels,
         deterministic=proof.is_deterministic,
         target=spec.target.release,

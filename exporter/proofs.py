@@ -59,6 +59,14 @@ def prove_file(spec: ExportSpec, source: Source, asked: Sequence[Asked], path: P
     return Proof(checks, preparation, is_deterministic(small, exported.answers))
 
 
+def accept(spec: ExportSpec, source: Source, asked: Sequence[Asked], path: Path) -> None:
+    """The gate for a candidate of a lower precision. Raises ParityError."""
+    answer = Exported(path).answers
+    prove(asked, source.outputs, answer, spec.limits)
+    if not spec.unbatched:
+        prove_rows_alone(one_of_each(asked), source.outputs, answer, spec.limits)
+
+
 def prove_served(
     spec: ExportSpec, source: Source, asked: Sequence[Asked], version: Path, config: ModelConfig, runtime: Runtime
 ) -> tuple[Check, ...]:

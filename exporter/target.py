@@ -45,8 +45,8 @@ TARGETS = (
     Target("26.07", "1.27.0", opset=26, ir_version=13),
     Target("26.08", "1.28.0", opset=26, ir_version=13),
 )
-"""Which ONNX Runtime a release has is written in `build.py` of its branch of Triton; opset and IR version are the newest
-that the Python wheel of that ONNX Runtime was seen to load."""
+"""Which ONNX Runtime a release has is written in `build.py` of its branch of Triton; opset and IR version are the
+newest that the Python wheel of that ONNX Runtime was seen to load."""
 DEFAULT_TARGET = TARGETS[0]
 WRITTEN_OPSET = 20
 """What is written: PyTorch's own default, which every target reads."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from exporter.errors import SourceError
-from exporter.image import ImageOptions
+from exporter.image.source import ImageOptions
 from exporter.preprocess import TextInputs
 from exporter.sentence import Classifier, CrossEncoder, Encoder, activation_called, sentence_encoder
 from exporter.sources.base import Source

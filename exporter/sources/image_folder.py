@@ -9,8 +9,8 @@ import transformers
 
 from exporter.chatter import captured
 from exporter.errors import SourceError, first_line
-from exporter.image import CHANNELS, ImageOptions, with_image_input
-from exporter.image_processor import prove_options, read_options
+from exporter.image.processor import prove_options, read_options
+from exporter.image.source import CHANNELS, ImageOptions, with_image_input
 from exporter.sentence import Classifier, Encoder
 from exporter.sources.base import Source
 from exporter.sources.folder import PREPROCESSOR, Kind, labels_of, read_json

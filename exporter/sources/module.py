@@ -15,7 +15,7 @@ import torch
 from exporter.arrays import Array, Tensors
 from exporter.convert import Traced, convert
 from exporter.errors import SourceError
-from exporter.graph import BATCH
+from exporter.graph.settle import BATCH
 from exporter.samples import Axes, Ranges, lengths_of, other_lengths, resampled
 from exporter.signature import specs_of, specs_seen
 from exporter.sources.base import Case

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from exporter.arrays import Array, Tensors
 from exporter.errors import ExportError, SourceError, first_line
-from exporter.graph import BATCH
+from exporter.graph.settle import BATCH
 from exporter.parity import joined
 
 Answer = Callable[[Tensors], Tensors]

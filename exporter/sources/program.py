@@ -16,7 +16,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from exporter.arrays import Array
 from exporter.chatter import captured
 from exporter.errors import SourceError, first_line
-from exporter.graph import BATCH
+from exporter.graph.settle import BATCH
 from exporter.sources.module import ModuleSource, RunningModule, array_of
 from exporter.sources.program_archive import refuse_code
 from exporter.target import DEFAULT_TARGET, Target

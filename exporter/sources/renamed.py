@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exporter.arrays import Tensors
-from exporter.graph_names import rename_file
+from exporter.graph.names import rename_file
 from exporter.preprocess import TextInputs
 from exporter.sources.base import Case, Source
 from triton_models.card import ImagePreparation, Preparation, TextPreparation

@@ -8,8 +8,8 @@ import pytest
 import transformers
 
 from exporter.errors import SourceError
-from exporter.image import IMAGENET, ImageOptions
-from exporter.image_processor import prove_options, read_options
+from exporter.image.processor import prove_options, read_options
+from exporter.image.source import IMAGENET, ImageOptions
 
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

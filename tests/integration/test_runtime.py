@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.command import run_rayton, start_rayton
-from triton_models.server.runtime import find_runtime
+from triton_models.server.runtime import MARKER, Runtime, ensure_runtime, find_runtime
 
 
 def install(home: Path) -> subprocess.Popen[str]:
@@ -40,3 +41,18 @@ def install_after(first: subprocess.Popen[str], home: Path) -> subprocess.Popen[
         if line.startswith("installing"):
             break
     return install(home)
+
+
+def test_an_interrupted_installation_is_not_taken_for_a_runtime(runtime: Runtime, tmp_path: Path) -> None:
+    half = tmp_path / "runtimes" / runtime.folder.name
+    half.mkdir(parents=True)
+    (half / "venv").symlink_to(runtime.venv)
+    assert find_runtime(tmp_path) is None
+    (half / MARKER).write_text((runtime.folder / MARKER).read_text())
+    assert find_runtime(tmp_path) == replace(runtime, folder=half)
+
+
+def test_a_finished_runtime_is_found_again_without_a_word(runtime: Runtime, home: Path) -> None:
+    told: list[str] = []
+    assert ensure_runtime(home, told.append) == runtime
+    assert told == []

@@ -28,7 +28,7 @@ from triton_models.server import keeper
 from triton_models.server.binary import embedded_binary
 from triton_models.server.errors import BrokenModelError, BrokenRuntimeError, PortInUseError, StartError
 from triton_models.server.metrics import read_metrics
-from triton_models.server.runtime import MARKER, Runtime, ensure_runtime, find_runtime
+from triton_models.server.runtime import Runtime
 
 CONFIG = "max_batch_size: 8\ndynamic_batching { }\n" + AFFINE + ONE_CPU
 
@@ -256,18 +256,3 @@ def test_a_server_that_cannot_run_is_one_clear_error(home: Path, repository: Pat
     refused = run_serve(home, repository, "--tritonserver", str(broken), *ANY_PORTS)
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: the server did not start: error: no licence; its log is ")
-
-
-def test_an_interrupted_installation_is_not_taken_for_a_runtime(runtime: Runtime, tmp_path: Path) -> None:
-    half = tmp_path / "runtimes" / runtime.folder.name
-    half.mkdir(parents=True)
-    (half / "venv").symlink_to(runtime.venv)
-    assert find_runtime(tmp_path) is None
-    (half / MARKER).write_text((runtime.folder / MARKER).read_text())
-    assert find_runtime(tmp_path) == replace(runtime, folder=half)
-
-
-def test_a_finished_runtime_is_found_again_without_a_word(runtime: Runtime, home: Path) -> None:
-    told: list[str] = []
-    assert ensure_runtime(home, told.append) == runtime
-    assert told == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 WIDTH = 96
-Weights = dict[str, NDArray[np.generic]]
+Weights = Mapping[str, NDArray[np.generic]]
 
 
 def random_matrix(seed: int, inputs: int = WIDTH, outputs: int = WIDTH) -> NDArray[np.float32]:
     """Weights that keep the size of what they are multiplied with."""
     drawn = np.random.default_rng(seed).standard_normal((inputs, outputs)) / np.sqrt(inputs)
-    return drawn.astype(np.float32)
+    matrix: NDArray[np.float32] = drawn.astype(np.float32)
+    return matrix
 
 
 def rows(count: int, seed: int = 0) -> NDArray[np.float32]:
@@ -64,14 +65,12 @@ def overflowing(path: Path) -> Path:
     return write_model(path, nodes, {"w": random_matrix(0), "v": random_matrix(1), **constants})
 
 
-def outlier(path: Path) -> Path:
-    """Every row has one number in the ten thousands whose weight is nothing: 8 bits see that number and little else."""
+def far_off(path: Path) -> Path:
+    """Every number is moved by two thousand and the weights do not notice: 8 bits see how far, and little else."""
     weight = random_matrix(0)
-    weight[0] = 0
-    far = np.zeros(WIDTH, np.float32)
-    far[0] = 2e4
+    weight -= weight.mean(axis=0)
     nodes = [
         helper.make_node("Add", ["x", "far"], ["moved"], "move"),
         helper.make_node("MatMul", ["moved", "w"], ["y"], "product"),
     ]
-    return write_model(path, nodes, {"w": weight, "far": far})
+    return write_model(path, nodes, {"w": weight, "far": np.full(WIDTH, 2e3, np.float32)})

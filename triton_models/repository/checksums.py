@@ -38,4 +38,4 @@ def check_files(repository: Storage, card: Card, version: int) -> None:
             raise RepositoryError(f"{repository.uri}/{path} is not what its card says (SHA-256 {checksum}); {_NEXT}")
 
 
-_NEXT = "export it again, or take another version"
+_NEXT = "take another version, or make this one again"

@@ -6,8 +6,8 @@ import pytest
 
 from exporter.limits import limits
 from exporter.parity import Asked, Exported
-from exporter.precision.rows import quantize_rows
 from exporter.precision.files import bytes_of, read, write
+from exporter.precision.rows import quantize_rows
 from exporter.sources.base import Case
 from exporter.speed import figures, rows_per_s
 from tests.support.weighty_models import WIDTH, layers, rows

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.errors import SourceError, first_line
-from exporter.image import ImageOptions
+from exporter.image.source import ImageOptions
 from triton_models.pixels import pixels
 
 WAY_OUT = "give --image HEIGHTxWIDTH and --normalize MEAN/STD in its place, and prepare the images so yourself"

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from exporter.errors import ExportError, SourceError
-from exporter.image import IMAGENET, ImageOptions, parse_image_options, with_image_input
+from exporter.image.source import IMAGENET, ImageOptions, parse_image_options, with_image_input
 from exporter.parity import Exported
 from exporter.sources.base import Source
 from exporter.sources.onnx_file import open_onnx

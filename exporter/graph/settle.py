@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from exporter.errors import ConversionError
-from exporter.graph_names import give_outputs_their_own_values, make_room
+from exporter.graph.names import give_outputs_their_own_values, make_room
 from triton_models.tensors import TensorSpec
 
 BATCH = "batch"

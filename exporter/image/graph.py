@@ -11,8 +11,8 @@ import onnx
 import onnx_ir as ir
 
 from exporter.errors import ConversionError, first_line
-from exporter.graph import BATCH
-from exporter.graph_names import make_room
+from exporter.graph.names import make_room
+from exporter.graph.settle import BATCH
 from triton_models.tensors import TensorSpec, dtype_of
 
 PREFIX = "rayton_image"

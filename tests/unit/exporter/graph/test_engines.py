@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.engines import keeps_engines, name_by_content
+from exporter.graph.engines import keeps_engines, name_by_content
 from triton_models.config.model import model_config
 from triton_models.config.tuning import Tuning
 from triton_models.tensors import TensorSpec

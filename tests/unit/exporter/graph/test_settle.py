@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from exporter.errors import ConversionError
-from exporter.graph import settle
+from exporter.graph.settle import settle
 from tests.support.onnx_models import HEADER
 from triton_models.tensors import TensorSpec
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from exporter.arrays import Array, Tensors
 from exporter.errors import ExportError, SourceError
-from exporter.image_graph import Normalisation, put_in_front
+from exporter.image.graph import Normalisation, put_in_front
 from exporter.signature import specs_seen
 from exporter.sources.base import Case, Source
 from triton_models.card import ImagePreparation

@@ -1,0 +1,1 @@
+"""What is done to an ONNX graph after it was written."""
