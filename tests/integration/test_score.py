@@ -29,6 +29,7 @@ from tests.support.jobs import (
 )
 from tests.support.leftovers import shared_memory
 from tests.support.s3 import object_store
+from triton_models.repository.checksums import checksums
 from triton_models.server.metrics import read_metrics
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
@@ -225,7 +226,11 @@ def test_a_model_that_the_jobs_own_server_cannot_load_is_named_with_a_log_that_i
 ) -> None:
     broken = tmp_path / "models"
     shutil.copytree(minilm_repository, broken)
-    (broken / "minilm" / "1" / "model.onnx").write_bytes(b"no model")
+    version = broken / "minilm" / "1"
+    (version / "model.onnx").write_bytes(b"no model")
+    card = json.loads((version / "card.json").read_text())
+    card["files"]["model.onnx"] = checksums(version)["model.onnx"]
+    (version / "card.json").write_text(json.dumps(card))
     job = write_job(tmp_path / "job.toml", input=texts, output=tmp_path / "out", triton={"repository": broken})
 
     message = failing_score(job, home)
