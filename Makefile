@@ -33,3 +33,5 @@ check: setup
 
 bench: runtime
 	$(BIN)/python -m benchmarks.hop
+	$(BIN)/python -m benchmarks.precision
+	$(BIN)/python -m benchmarks.big_model
