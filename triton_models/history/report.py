@@ -28,7 +28,7 @@ def overview(found: Sequence[ModelSummary], uri: str) -> RenderableType:
             str(model.current or "-"),
             str(len(model.versions)),
             card.precision.name if card else "-",
-            card.created if card else "-",
+            card.created[:16].replace("T", " ") if card else "-",
             card.source if card else "-",
             _remarks(model),
             size(model.bytes),

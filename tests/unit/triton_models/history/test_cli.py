@@ -40,7 +40,7 @@ def printed(repository: Storage, *words: str) -> str:
 def test_a_list_has_a_line_for_each_model(repository: Storage) -> None:
     said = printed(repository, "list")
     assert "model current versions precision created source remarks size" in said
-    assert re.search(r"small 2 2 fp32 2\S+ a test .* kB", said)
+    assert re.search(r"small 2 2 fp32 2\S+ \d\d:\d\d a test .* kB", said)
     assert "there is no model in" in printed(open_storage(str(repository.local) + "/nothing"), "list")
 
 
