@@ -46,18 +46,18 @@ def test_minilm_in_8_bits_is_served_and_stays_near_its_32_bits(
     wanted = Exported(minilm_repository / "minilm" / "1" / "model.onnx").answers(batch)["sentence_embedding"]
     with start(runtime, repository) as server, InferenceServerClient(server.grpc_url) as client:
         parts = [
-            infer(client, "model", **{name: array[at : at + 8] for name, array in batch.items()})["sentence_embedding"]
+            infer(client, "model", (), **{name: array[at : at + 8] for name, array in batch.items()})
             for at in range(0, ROWS, 8)
         ]
-        alone = infer(client, "model", **{name: array[:1] for name, array in batch.items()})["sentence_embedding"]
-    found = np.concatenate(parts)
+        alone = infer(client, "model", (), **{name: array[:1] for name, array in batch.items()})
+    found = np.concatenate([part["sentence_embedding"] for part in parts])
 
     cosines = (found * wanted).sum(axis=1)  # both are of length 1
     print(f"worst cosine of {ROWS} texts {cosines.min():.4f}; {fp32_figures} {int8_figures}")
     assert cosines.min() >= 0.98
     assert int8_figures.bytes < 0.3 * fp32_figures.bytes
     # Each row has its own range, so its neighbours do not matter.
-    np.testing.assert_allclose(alone, found[:1], atol=1e-4)
+    np.testing.assert_allclose(alone["sentence_embedding"], found[:1], atol=1e-4)
 
 
 @pytest.mark.parametrize(("precision", "share"), [("fp16", 0.7), ("bf16", 0.75), ("int8", 0.5)])
