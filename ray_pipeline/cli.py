@@ -1,4 +1,4 @@
-"""`rayton score`."""
+"""`rayton score`, and what tells of its jobs: `rayton plan`, `rayton status`, `rayton verify`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,31 @@ from typing import Annotated
 
 import typer
 
+JobFile = Annotated[Path, typer.Argument(help="The job file (TOML).", metavar="JOB.toml")]
+OutputUri = Annotated[str, typer.Argument(help="The output folder of a job.", metavar="OUTPUT")]
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option(envvar="AWS_ENDPOINT_URL", help="Where an S3-compatible store answers that is not Amazon's."),
+]
+
 
 def mount(app: typer.Typer) -> None:
     """Adds the commands of this package."""
-    app.command()(score)
+    for command in (score, plan, status, verify):
+        app.command()(command)
 
 
 def score(
-    job: Annotated[Path, typer.Argument(help="The job file (TOML).", metavar="JOB.toml")],
+    job: JobFile,
     ray_address: Annotated[
         str | None,
         typer.Option(envvar="RAY_ADDRESS", help="A running Ray cluster; without one Ray is started on this machine."),
     ] = None,
+    refresh: Annotated[bool, typer.Option(help="Also score objects that are new since the job was planned.")] = False,
+    rescore_changed: Annotated[
+        bool, typer.Option(help="As --refresh, and replace the rows of objects that have changed.")
+    ] = False,
+    retry_rejected: Annotated[bool, typer.Option(help="Score the chunks with rejected rows again.")] = False,
 ) -> None:
     """Score every row of a bucket. Run it again to resume: what is committed is not scored twice."""
     from rich.console import Console
@@ -32,13 +45,47 @@ def score(
         # Ray's switch between one machine and many, in spite of its name: on one it listens on loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
-    from ray_pipeline.job import run_job
+    from ray_pipeline.job import Again, run_job
     from ray_pipeline.report import Report
     from triton_models.home import rayton_home
 
     report = Report(Console(), spec.output.uri)
+    again = Again(refresh, rescore_changed, retry_rejected)
     try:
-        run_job(spec, rayton_home(os.environ), ray_address, report)
+        run_job(spec, rayton_home(os.environ), ray_address, report, again)
     except KeyboardInterrupt:
         report.interrupted()
         raise
+
+
+def plan(job: JobFile) -> None:
+    """Say what `rayton score JOB.toml` would do: chunks, rows, bytes, what is done. Starts and writes nothing."""
+    from rich.console import Console
+
+    from ray_pipeline.overview import Overview
+    from ray_pipeline.progress import planned
+    from ray_pipeline.spec import load_job
+
+    spec = load_job(job)
+    Overview(Console(), spec.output.uri).planned(planned(spec))
+
+
+def status(output: OutputUri, endpoint_url: EndpointUrl = None) -> None:
+    """Say how far the job of an output folder is, from any machine, whether it runs or not."""
+    from rich.console import Console
+
+    from ray_pipeline.overview import Overview
+    from ray_pipeline.progress import status as progress_of
+
+    claim, progress = progress_of(output, endpoint_url)
+    Overview(Console(), output).status(claim, progress)
+
+
+def verify(output: OutputUri, endpoint_url: EndpointUrl = None) -> None:
+    """Read the whole output of a complete job again: every part is there, unchanged, and the rows add up."""
+    from rich.console import Console
+
+    from ray_pipeline.overview import Overview
+    from ray_pipeline.progress import verify as checked
+
+    Overview(Console(), output).verified(checked(output, endpoint_url))

@@ -4,41 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayTaskError
 
-from ray_pipeline import output as outputs
+from ray_pipeline.errors import OutputError
 from ray_pipeline.models import JobModel, check_input_types, job_model
-from ray_pipeline.output import Totals
+from ray_pipeline.output import parts
+from ray_pipeline.output.claim import check_claim, claim, read_claim, read_plan, write_plan
+from ray_pipeline.output.ledger import Ledger
+from ray_pipeline.output.lock import locked
+from ray_pipeline.output.success import Totals, finish, read_success, withdraw
 from ray_pipeline.pipeline import Flow, score_chunks
 from ray_pipeline.placement import FindServer, connected
 from ray_pipeline.plan import Plan, make_plan
+from ray_pipeline.refresh import refreshed
 from ray_pipeline.report import Report
 from ray_pipeline.servers import SameAddress, repository_of, resolve_versions, started_servers
-from ray_pipeline.sinks.parquet import PartResult
+from ray_pipeline.sinks.formats import SINKS
+from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.spec import JobSpec
 from triton_models.errors import RaytonError
 from triton_models.storage import Storage, open_storage
 
 
-def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report) -> Totals:
+@dataclass(frozen=True)
+class Again:
+    """What a run does beside going on: look for new objects, replace changed ones, score chunks with rejected rows."""
+
+    refresh: bool = False
+    rescore_changed: bool = False
+    retry_rejected: bool = False
+
+    @property
+    def anything(self) -> bool:
+        """Whether a complete job may have more to do."""
+        return self.refresh or self.rescore_changed or self.retry_rejected
+
+
+def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, again: Again = Again()) -> Totals:
     """Scores everything that is not scored yet; the same call resumes a job that was killed.
 
     `home` is Rayton's folder on this machine, `ray_address` a running Ray cluster (None starts one here). Gives the
     totals of the whole job. Raises RaytonError: then there is no `_SUCCESS`, and all that was committed stays.
     """
     output = open_storage(spec.output.uri, spec.storage.endpoint_url)
-    earlier = outputs.read_claim(output)
+    earlier = read_claim(output)
     fixed = _fixed_versions(spec, earlier)
     if earlier is not None:
-        outputs.check_claim(output, earlier, fingerprint(spec, fixed, _checksums(earlier)))
-        if complete := outputs.read_success(output):
+        check_claim(output, earlier, fingerprint(spec, fixed, _checksums(earlier)))
+        if (complete := read_success(output)) and not again.anything:
             report.already_complete(complete)
             return complete
-    kept = outputs.read_plan(output)
-    plan = kept or make_plan(spec)
+    plan = _plan(spec, output, again, report)
     repository = repository_of(spec, home)
     report.planned(plan)
     with _worker_errors_unwrapped(), connected(ray_address) as nodes:
@@ -46,15 +66,54 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report) 
         models = [job_model(model, repository, version) for model, version in zip(spec.models, versions, strict=True)]
         for model in models:
             check_input_types(model, plan.schema)
-        outputs.claim(output, fingerprint(spec, versions, [model.checksum for model in models]))
-        if kept is None:
-            outputs.write_plan(output, plan)
-        report.resolved(models, nodes)
-        with _servers(spec, repository, models, home, nodes) as find_server:
-            results = list(report.watched(_scored(spec, plan, output, models, len(nodes), find_server, report)))
-    totals = outputs.finish(output, plan, results)
+        with locked(output):
+            claim(output, fingerprint(spec, versions, [model.checksum for model in models]))
+            _begin(spec, output, plan, again)
+            report.resolved(models, nodes)
+            with _servers(spec, repository, models, home, nodes) as find_server:
+                scored = _scored(spec, plan, output, models, len(nodes), find_server, report)
+                results = list(_bearable(report.watched(Ledger(output).noted(scored)), spec, plan))
+            totals = finish(output, SINKS[spec.output.format], plan, results)
     report.finished(totals)
     return totals
+
+
+def _plan(spec: JobSpec, output: Storage, again: Again, report: Report) -> Plan:
+    """The plan that the first run has left, brought up to date where that is wanted, or a new one."""
+    kept = read_plan(output)
+    if kept is None:
+        return make_plan(spec)
+    if not (again.refresh or again.rescore_changed):
+        return kept
+    committed = parts.committed(output, SINKS[spec.output.format])
+    found = refreshed(spec, kept, committed, rescore_changed=again.rescore_changed)
+    report.refreshed(found)
+    return found.plan
+
+
+def _begin(spec: JobSpec, output: Storage, plan: Plan, again: Again) -> None:
+    """Keeps the plan, and leaves in the folder only what the plan and this run let stand."""
+    sink = SINKS[spec.output.format]
+    withdraw(output)
+    if read_plan(output) != plan:
+        write_plan(output, plan)
+    parts.tidy(output, sink, plan)
+    if again.retry_rejected:
+        parts.remove_data(output, sink, parts.with_rejected(output))
+
+
+def _bearable(results: Iterator[PartResult], spec: JobSpec, plan: Plan) -> Iterator[PartResult]:
+    """Passes results on until more rows are rejected than the job file allows of the whole. Raises OutputError then."""
+    rejected, most = 0, spec.output.max_rejected * plan.rows
+    for result in results:
+        rejected += result.rejected
+        if rejected > most:
+            raise OutputError(
+                f"{rejected:,} of {plan.rows:,} rows are rejected, more than output.max_rejected = "
+                f"{spec.output.max_rejected:g} allows; {spec.output.uri}/rejected says why. What is committed stays: "
+                "raise the limit and run again, or correct the cause and run with `--retry-rejected`"
+            )
+        yield result
 
 
 def fingerprint(spec: JobSpec, versions: Sequence[int | None], checksums: Sequence[str]) -> dict[str, Any]:
@@ -70,13 +129,14 @@ def fingerprint(spec: JobSpec, versions: Sequence[int | None], checksums: Sequen
         for model, version, checksum in zip(spec.models, versions, checksums, strict=False)
     ]
     return {
-        "format": 1,
+        "format": 2,
         "input": {
             "uri": spec.input.uri,
             "keep": list(spec.input.keep),
             "rows_per_chunk": spec.input.rows_per_chunk,
         },
         "models": models,
+        "output": {"format": spec.output.format},
     }
 
 
@@ -109,14 +169,16 @@ def _scored(
     report: Report,
 ) -> Iterator[PartResult]:
     """Scores the chunks that no earlier run has committed."""
-    there = outputs.committed(output)
-    chunks = [chunk for chunk in plan.chunks if chunk.part not in there]
+    sink = SINKS[spec.output.format]
+    there = parts.committed(output, sink)
+    chunks = [chunk for chunk in plan.chunks if chunk.id not in there]
     report.remaining(chunks, len(plan.chunks) - len(chunks))
     if not chunks:
         return iter(())
     flow = Flow(
         input=open_storage(plan.folder, spec.storage.endpoint_url),
         output=output,
+        sink=sink,
         schema=plan.schema,
         models=tuple(models),
         keep=spec.input.keep,

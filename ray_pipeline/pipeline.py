@@ -15,13 +15,13 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from ray_pipeline.chunk import Chunk
-from ray_pipeline.errors import InputError
 from ray_pipeline.models import JobModel
 from ray_pipeline.placement import SERVER_RESOURCE, FindServer
 from ray_pipeline.prepare.rows import prepare
 from ray_pipeline.scoring.actor import Scorer
-from ray_pipeline.sinks.parquet import PartResult, write_part
-from ray_pipeline.sources.listing import format_of
+from ray_pipeline.sinks.base import Sink
+from ray_pipeline.sinks.part import PartResult, write_part
+from ray_pipeline.sources.chunks import read_chunk
 from triton_models.storage import Storage
 
 _WRITE_CPUS = 0.25
@@ -33,6 +33,7 @@ class Flow:
 
     input: Storage
     output: Storage
+    sink: Sink
     schema: pa.Schema
     models: tuple[JobModel, ...]
     keep: tuple[str, ...]
@@ -68,7 +69,10 @@ def through_actors(
             fn_constructor_kwargs=arguments,
         )
         .map_batches(
-            partial(_commit, output=flow.output), batch_size=None, batch_format="pyarrow", num_cpus=_WRITE_CPUS
+            partial(_commit, output=flow.output, sink=flow.sink),
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=_WRITE_CPUS,
         )
     )
     for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -104,20 +108,15 @@ class ChunkSource(Datasource):
 
 def _read(chunk: Chunk, flow_ref: ray.ObjectRef[Flow]) -> list[pa.Table]:
     flow = ray.get(flow_ref)
-    found = flow.input.stat(chunk.path)
-    if found is None or found.stamp != chunk.stamp:
-        state = "is gone" if found is None else "has changed"
-        raise InputError(f"{flow.input.uri}/{chunk.path} {state} since the job was planned; score it into a new folder")
-    table = format_of(chunk.path).read(flow.input, chunk, flow.schema)
-    return [prepare(table, flow.models, flow.keep)]
+    return [prepare(read_chunk(flow.input, chunk, flow.schema), flow.models, flow.keep)]
 
 
-def _commit(table: pa.Table, output: Storage) -> pa.Table:
-    return pa.Table.from_pylist([asdict(write_part(output, table))])
+def _commit(table: pa.Table, output: Storage, sink: Sink) -> pa.Table:
+    return pa.Table.from_pylist([asdict(write_part(output, sink, table))])
 
 
 def _metadata(chunk: Chunk) -> BlockMetadata:
-    return BlockMetadata(num_rows=chunk.rows, size_bytes=None, input_files=(chunk.path,), exec_stats=None)
+    return BlockMetadata(num_rows=chunk.rows, size_bytes=None, input_files=None, exec_stats=None)
 
 
 def _configure() -> None:

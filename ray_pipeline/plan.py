@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import groupby
+from operator import itemgetter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_pipeline.chunk import INTERNAL, Chunk
+from ray_pipeline.chunk import INTERNAL, Chunk, Piece
 from ray_pipeline.errors import InputError
-from ray_pipeline.sources.base import Survey
 from ray_pipeline.sources.listing import list_input, only_format
+from ray_pipeline.sources.partitions import key_schema
 from ray_pipeline.spec import JobSpec
+from triton_models.storage import ObjectInfo, Storage
 
+BYTES_PER_GROUP = 128 * 2**20
+"""How large small objects may be that are put together in a chunk."""
 _OBJECTS_AT_ONCE = 16
+_CHUNK = "chunk"
 _FOLDER = b"rayton.folder"
 _SCHEMA = b"rayton.schema"
+_BYTES = b"rayton.bytes"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All chunks of a job. `folder` is the URI that their paths are relative to, `schema` the columns that are read."""
+    """All chunks of a job.
+
+    `folder` is the URI that their paths are relative to, `schema` the columns that are read, `size_bytes` that of the
+    objects that hold them.
+    """
 
     folder: str
     schema: pa.Schema
     chunks: tuple[Chunk, ...]
+    size_bytes: int = 0
 
     @property
     def rows(self) -> int:
@@ -34,11 +46,17 @@ class Plan:
         return sum(chunk.rows for chunk in self.chunks)
 
     def to_bytes(self) -> bytes:
-        """The plan as it is written beside the output: Parquet, a row for each chunk."""
-        columns = {one.name: [getattr(chunk, one.name) for chunk in self.chunks] for one in fields(Chunk)}
-        metadata = {_FOLDER: self.folder.encode(), _SCHEMA: self.schema.serialize().to_pybytes()}
+        """The plan as it is written beside the output: Parquet, a row for each piece of a chunk."""
+        pieces = [(number, piece) for number, chunk in enumerate(self.chunks) for piece in chunk.pieces]
+        columns = {one.name: [getattr(piece, one.name) for _, piece in pieces] for one in fields(Piece)}
+        numbers = {_CHUNK: [number for number, _ in pieces]}
+        metadata = {
+            _FOLDER: self.folder.encode(),
+            _SCHEMA: self.schema.serialize().to_pybytes(),
+            _BYTES: str(self.size_bytes).encode(),
+        }
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(columns).replace_schema_metadata(metadata), sink)
+        pq.write_table(pa.table({**numbers, **columns}).replace_schema_metadata(metadata), sink, compression="zstd")
         content: bytes = sink.getvalue().to_pybytes()
         return content
 
@@ -48,24 +66,62 @@ class Plan:
         table = pq.read_table(pa.BufferReader(content))
         metadata = table.schema.metadata
         schema = pa.ipc.read_schema(pa.py_buffer(metadata[_SCHEMA]))
-        return cls(metadata[_FOLDER].decode(), schema, tuple(Chunk(**row) for row in table.to_pylist()))
+        numbers = table[_CHUNK].to_pylist()
+        pieces = map(Piece, *(table[one.name].to_pylist() for one in fields(Piece)))
+        grouped = groupby(zip(numbers, pieces, strict=True), itemgetter(0))
+        chunks = (Chunk(tuple(piece for _, piece in group)) for _, group in grouped)
+        return cls(metadata[_FOLDER].decode(), schema, tuple(chunks), int(metadata[_BYTES]))
 
 
 def make_plan(spec: JobSpec) -> Plan:
     """Lists the input and cuts it into chunks. Raises InputError for an empty input or a column that is not there."""
-    endpoint_url = spec.storage.endpoint_url
-    storage, objects = list_input(spec.input.uri, endpoint_url)
+    storage, objects = list_input(spec.input.uri, spec.storage.endpoint_url)
+    plan = plan_of(spec, storage, objects)
+    if not plan.chunks:
+        raise InputError(f"input.uri {spec.input.uri}: its {len(objects)} objects hold no rows")
+    return plan
+
+
+def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo]) -> Plan:
+    """The plan of these objects alone. Raises InputError."""
     source = only_format(objects)
     with ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:
         surveys = list(pool.map(lambda found: source.survey(storage, found, spec.input.rows_per_chunk), objects))
+    keys = key_schema(found.path for found in objects)
     wanted = _columns_of(spec)
+    whole: dict[pa.Schema, pa.Schema] = {}
     for found, survey in zip(objects, surveys, strict=True):
-        if survey.chunks:
-            _check_columns(f"{storage.uri}/{found.path}", survey.schema, wanted)
-    chunks = tuple(chunk for survey in surveys for chunk in survey.chunks)
-    if not chunks:
-        raise InputError(f"input.uri {spec.input.uri}: its {len(objects)} objects hold no rows")
-    return Plan(storage.uri, _common_schema(surveys, wanted), chunks)
+        if survey.pieces and survey.schema not in whole:
+            schema = _with_keys(survey.schema, keys)
+            _check_columns(f"{storage.uri}/{found.path}", schema, wanted)
+            whole[survey.schema] = schema
+    sized = zip(objects, surveys, strict=True)
+    chunks = grouped_chunks(((found.size, survey.pieces) for found, survey in sized), spec.input.rows_per_chunk)
+    size = sum(found.size for found in objects)
+    return Plan(storage.uri, common_schema(whole.values(), wanted), tuple(chunks), size)
+
+
+def grouped_chunks(
+    objects: Iterable[tuple[int, tuple[Piece, ...]]], rows_per_chunk: int, bytes_per_group: int = BYTES_PER_GROUP
+) -> Iterator[Chunk]:
+    """The chunks of objects, each given as its size in bytes and its pieces, in their order.
+
+    Each piece of an object that has several is a chunk; objects of a single piece go together while their rows and
+    their bytes allow it, so that a folder of small files does not become a folder of small parts.
+    """
+    group: list[Piece] = []
+    rows = held = 0
+    for size, pieces in objects:
+        if len(pieces) != 1:
+            yield from (Chunk((piece,)) for piece in pieces)
+            continue
+        if group and (rows + pieces[0].rows > rows_per_chunk or held + size > bytes_per_group):
+            yield Chunk(tuple(group))
+            group, rows, held = [], 0, 0
+        group.append(pieces[0])
+        rows, held = rows + pieces[0].rows, held + size
+    if group:
+        yield Chunk(tuple(group))
 
 
 def _columns_of(spec: JobSpec) -> list[str]:
@@ -85,12 +141,18 @@ def _check_columns(where: str, schema: pa.Schema, wanted: Iterable[str]) -> None
             raise InputError(f"{where}: a column called {column!r} cannot be used; names with {INTERNAL!r} are taken")
 
 
-def _common_schema(surveys: list[Survey], wanted: list[str]) -> pa.Schema:
+def _with_keys(schema: pa.Schema, keys: pa.Schema) -> pa.Schema:
+    """The columns of an object and of the folders that it is in; where both have one, the folder is right."""
+    own = [field for field in schema if field.name not in keys.names]
+    return pa.schema([*own, *keys])
+
+
+def common_schema(schemas: Iterable[pa.Schema], wanted: Sequence[str]) -> pa.Schema:
     """The types in which all objects are read: the widest where they differ, such as int64 for int32 and int64.
 
     A column that is null wherever its type was looked for is read as text.
     """
-    found = [pa.schema([survey.schema.field(name) for name in wanted]) for survey in surveys if survey.chunks]
+    found = [pa.schema([schema.field(name) for name in wanted]) for schema in schemas]
     try:
         schema = pa.unify_schemas([one.remove_metadata() for one in found], promote_options="permissive")
     except pa.ArrowException as error:

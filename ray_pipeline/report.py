@@ -10,9 +10,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ray_pipeline.chunk import Chunk
 from ray_pipeline.models import JobModel
-from ray_pipeline.output import Totals
+from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
-from ray_pipeline.sinks.parquet import PartResult
+from ray_pipeline.refresh import Refresh, named
+from ray_pipeline.sinks.part import PartResult
 
 _LINE_EVERY_S = 10.0
 
@@ -29,6 +30,15 @@ class Report:
         """Says what the whole job is."""
         self._say(f"input   {plan.folder}: {plan.rows:,} rows in {len(plan.chunks):,} chunks")
         self._say(f"output  {self._output}")
+
+    def refreshed(self, found: Refresh) -> None:
+        """Says how the input differs from the plan."""
+        self._say(
+            f"refresh {len(found.new):,} new, {len(found.changed):,} changed, {len(found.vanished):,} vanished objects"
+        )
+        for what, paths in (("changed", found.changed), ("vanished", found.vanished)):
+            if paths:
+                self._say(f"        {what}: {named(paths)}")
 
     def resolved(self, models: Sequence[JobModel], nodes: Sequence[str]) -> None:
         """Says which versions score, and on how many nodes."""
@@ -104,14 +114,15 @@ class _Pace:
             return text
         rows_per_s = (self.done - self._first[0]) / max(self.seconds - self._first[1], 1e-9)
         left_s = (self.rows - self.done) / rows_per_s
-        return f"{text}, {rows_per_s:,.0f} rows/s, {_duration(left_s)} left"
+        return f"{text}, {rows_per_s:,.0f} rows/s, {duration(left_s)} left"
 
 
 def _counts(totals: Totals) -> str:
     return f"{totals.rows:,} rows = {totals.scored:,} scored + {totals.rejected:,} rejected, in {totals.parts:,} parts"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A span of time as people say it."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s" if minutes else f"{rest}s"

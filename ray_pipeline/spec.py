@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -42,9 +42,14 @@ class ModelSpec(_Section):
 
 
 class OutputSpec(_Section):
-    """`[output]`: the folder that gets the parts."""
+    """`[output]`: the folder that gets the parts, and their format.
+
+    `max_rejected` is the share of all rows that may be rejected before the job is given up.
+    """
 
     uri: NonEmpty
+    format: Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst"] = "parquet"
+    max_rejected: float = Field(default=1.0, ge=0, le=1)
 
 
 class TritonSpec(_Section):

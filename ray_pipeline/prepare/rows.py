@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from ray_pipeline.chunk import CHUNK, INTERNAL, REASON, ROW, STAGE
+from ray_pipeline.chunk import CHUNK, INTERNAL, ROW, STAGE
 from ray_pipeline.models import JobModel
 from ray_pipeline.prepare.image import prepare_images
 from ray_pipeline.prepare.tensor import prepare_tensor
 from ray_pipeline.prepare.text import prepare_texts
+from ray_pipeline.rejection import Rejections, rejection_columns, rejections_of, staged
 from triton_models.card import ImagePreparation, TextPreparation
 
 
@@ -22,39 +23,33 @@ def prepared_column(model: JobModel, tensor: str) -> str:
 def prepare(table: pa.Table, models: Sequence[JobModel], keep: Sequence[str]) -> pa.Table:
     """Turns the columns that the models read into numbers: a column for each tensor that no other one tells.
 
-    Takes the columns of a source; gives CHUNK, ROW, STAGE, REASON, the kept columns and the prepared ones. A row that
-    cannot be prepared has nulls there, and its reason.
+    Takes the columns of a source; gives CHUNK, ROW, STAGE, ERROR, REASON, the kept columns and the prepared ones. A row
+    that cannot be prepared has nulls there, and its rejection.
     """
-    reasons: list[str | None] = table[REASON].to_pylist()
+    rejections = rejections_of(table)
     prepared: dict[str, pa.Array] = {}
-    before = list(reasons)
     for model in models:
-        for tensor, rows in _prepared(table, model, reasons).items():
+        for tensor, rows in _prepared(table, model, rejections).items():
             prepared[prepared_column(model, tensor)] = rows
-    stages = [
-        "prepare" if old is None and new is not None else stage
-        for old, new, stage in zip(before, reasons, table[STAGE].to_pylist(), strict=True)
-    ]
     columns = {
         CHUNK: table[CHUNK],
         ROW: table[ROW],
-        STAGE: pa.array(stages, pa.string()),
-        REASON: pa.array(reasons, pa.string()),
+        **rejection_columns(rejections, staged(rejections, table[STAGE].to_pylist(), "prepare")),
         **{name: table[name] for name in keep},
         **prepared,
     }
     return pa.table(columns)
 
 
-def _prepared(table: pa.Table, model: JobModel, reasons: list[str | None]) -> dict[str, pa.Array]:
+def _prepared(table: pa.Table, model: JobModel, rejections: Rejections) -> dict[str, pa.Array]:
     """The rows of one model by the names of its inputs."""
     preparation = model.preparation
     if isinstance(preparation, TextPreparation):
-        return prepare_texts(table, model.columns, model.tokenizer, preparation, reasons)
+        return prepare_texts(table, model.columns, model.tokenizer, preparation, rejections)
     if isinstance(preparation, ImagePreparation):
         column = model.columns["image"]
-        return {preparation.input: prepare_images(table[column], column, preparation, reasons)}
+        return {preparation.input: prepare_images(table[column], column, preparation, rejections)}
     return {
-        tensor.name: prepare_tensor(table[model.columns[tensor.name]], model.columns[tensor.name], tensor, reasons)
+        tensor.name: prepare_tensor(table[model.columns[tensor.name]], model.columns[tensor.name], tensor, rejections)
         for tensor in model.inputs
     }

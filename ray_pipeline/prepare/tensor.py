@@ -8,28 +8,30 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ray_pipeline.rejection import Rejection, Rejections
 from triton_models.tensors import TensorSpec
 
 
-def prepare_tensor(values: pa.ChunkedArray, column: str, tensor: TensorSpec, reasons: list[str | None]) -> pa.Array:
+def prepare_tensor(values: pa.ChunkedArray, column: str, tensor: TensorSpec, rejections: Rejections) -> pa.Array:
     """The numbers of each row in the tensor's own type, flat: a list of as many as the shape holds.
 
     A list may be nested as the shape is, or flat. Integers become floats where the model wants floats, and narrower
     integers where they fit; floats never become integers. A row that is null, holds a null, has another shape or does
-    not fit is null; `reasons` says why.
+    not fit is null; `rejections` says why.
     """
     kind = pa.from_numpy_dtype(tensor.numpy) if tensor.dtype != "BYTES" else pa.binary()
-    fast = _whole(values, tensor, kind) if not any(reasons) else None
+    fast = _whole(values, tensor, kind) if not any(rejections) else None
     if fast is not None:
         return fast
-    rows: list[Any] = [None] * len(reasons)
+    rows: list[Any] = [None] * len(rejections)
     given = _number_type(values.type)
     for row, value in enumerate(values.to_pylist()):
-        if reasons[row] is None:
+        if rejections[row] is None:
             try:
                 rows[row] = _flat(value, tensor, given)
             except (ValueError, TypeError, OverflowError) as error:
-                reasons[row] = f"column {column!r}: {error}"
+                kind_of_error = "NullValue" if value is None else "WrongTensor"
+                rejections[row] = Rejection(kind_of_error, f"column {column!r}: {error}")
     return pa.array(rows, pa.list_(kind))
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 import pyarrow as pa
 from tokenizers import Encoding, Tokenizer
 
+from ray_pipeline.rejection import Rejection, Rejections
 from triton_models.card import TextPreparation
 
 
@@ -16,21 +17,21 @@ def prepare_texts(
     columns: Mapping[str, str],
     tokenizer: str,
     preparation: TextPreparation,
-    reasons: list[str | None],
+    rejections: Rejections,
 ) -> dict[str, pa.Array]:
     """The tokens of each text, or pair of texts, special ones in them, no padding, at most `max_tokens` long.
 
     `columns` names the columns of `text` and, for pairs, `text_pair`. Gives token ids, `list<int32>`, by the name of
     their input, and for pairs the token types, `list<int8>`, if the model takes any; those of single texts are all 0.
-    A row that has a reason already, or holds a null or what is not valid UTF-8, is null; `reasons` says why.
+    A row that is rejected already, or holds a null or what is not valid UTF-8, is null; `rejections` says why.
     """
     keys = ("text", "text_pair") if preparation.pair else ("text",)
-    texts = [_texts(table[columns[key]], columns[key], reasons) for key in keys]
-    rows = [row for row, reason in enumerate(reasons) if reason is None]
+    texts = [_texts(table[columns[key]], columns[key], rejections) for key in keys]
+    rows = [row for row, rejection in enumerate(rejections) if rejection is None]
     good = [tuple(column[row] for column in texts) for row in rows]
     tokens = _tokenizer(tokenizer, preparation.max_tokens)
     encodings = tokens.encode_batch_fast(good if preparation.pair else [text for (text,) in good])
-    encoded: list[Encoding | None] = [None] * len(reasons)
+    encoded: list[Encoding | None] = [None] * len(rejections)
     for row, encoding in zip(rows, encodings, strict=True):
         encoded[row] = encoding
     ids = [one and one.ids for one in encoded]
@@ -41,14 +42,14 @@ def prepare_texts(
     return prepared
 
 
-def _texts(texts: pa.ChunkedArray, column: str, reasons: list[str | None]) -> list[str]:
-    """The texts; empty where a row has a reason."""
+def _texts(texts: pa.ChunkedArray, column: str, rejections: Rejections) -> list[str]:
+    """The texts; empty where a row is rejected."""
     found = []
     for row, text in enumerate(_decoded(texts)):
-        if reasons[row] is None and text is None:
-            reasons[row] = f"column {column!r}: null is not text"
-        elif reasons[row] is None and isinstance(text, bytes):
-            reasons[row] = f"column {column!r}: the text is not valid UTF-8"
+        if rejections[row] is None and text is None:
+            rejections[row] = Rejection("NullValue", f"column {column!r}: null is not text")
+        elif rejections[row] is None and isinstance(text, bytes):
+            rejections[row] = Rejection("NotUtf8", f"column {column!r}: the text is not valid UTF-8")
         found.append(text if isinstance(text, str) else "")
     return found
 

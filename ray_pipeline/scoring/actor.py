@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from ray_pipeline.chunk import INTERNAL, REASON, STAGE
+from ray_pipeline.chunk import INTERNAL, STAGE
 from ray_pipeline.errors import FatalError
 from ray_pipeline.models import JobModel
+from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, staged
 from ray_pipeline.retry import waited_for
 from ray_pipeline.scoring.model import ModelScorer
 from ray_pipeline.transport.grpc import GrpcTransport
@@ -44,16 +45,15 @@ class Scorer:
 
 def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer]) -> pa.Table:
     """Scores a prepared chunk with each model in turn; a row that one refused is not sent to the next."""
-    reasons: list[str | None] = table[REASON].to_pylist()
-    stages: list[str | None] = table[STAGE].to_pylist()
+    rejections = rejections_of(table)
     answers: dict[str, pa.Array] = {}
     for scorer in scorers:
-        scored = scorer.score(table, np.array([reason is None for reason in reasons]))
+        scored = scorer.score(table, np.array([rejection is None for rejection in rejections]))
         answers.update(scored.columns)
-        for row, reason in scored.refused.items():
-            reasons[row], stages[row] = reason, "score"
+        for row, message in scored.refused.items():
+            rejections[row] = Rejection("RefusedError", message)
     carried = {name: table[name] for name in table.column_names if not _is_prepared(name)}
-    carried |= {STAGE: pa.array(stages, pa.string()), REASON: pa.array(reasons, pa.string())}
+    carried |= rejection_columns(rejections, staged(rejections, table[STAGE].to_pylist(), "score"))
     return pa.table({**carried, **answers})
 
 

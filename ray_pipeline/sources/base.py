@@ -1,4 +1,4 @@
-"""What an input format can do: say what an object holds, and read one chunk of it."""
+"""What an input format can do: say what an object holds, and read some of its rows."""
 
 from __future__ import annotations
 
@@ -8,47 +8,53 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from ray_pipeline.chunk import CHUNK, REASON, ROW, STAGE, Chunk
+from ray_pipeline.chunk import Piece
+from ray_pipeline.rejection import Rejections
 from triton_models.storage import ObjectInfo, Storage
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What planning found in one object: the columns that are there, and its rows cut into chunks."""
+    """What planning found in one object: the columns that are there, and its rows in pieces."""
 
     schema: pa.Schema
-    chunks: tuple[Chunk, ...]
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they were read; one that could not be is there too, with nulls and its rejection."""
+
+    table: pa.Table
+    rejections: Rejections
+
+    @classmethod
+    def good(cls, table: pa.Table) -> Rows:
+        """Rows without a bad one among them."""
+        return cls(table, [None] * table.num_rows)
 
 
 class Format(Protocol):
-    """One input format. `suffix` is how the names of its objects end."""
+    """One input format. `suffixes` is how the names of its objects end, in small letters."""
 
-    suffix: str
-
-    def survey(self, storage: Storage, found: ObjectInfo, rows_per_chunk: int) -> Survey:
-        """Counts the rows of an object. Raises InputError if it cannot be read."""
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """How names end."""
         ...
 
-    def read(self, storage: Storage, chunk: Chunk, schema: pa.Schema) -> pa.Table:
-        """The rows of a chunk: the columns of `schema` in its types, and CHUNK, ROW, STAGE, REASON.
+    def survey(self, storage: Storage, found: ObjectInfo, rows_per_chunk: int) -> Survey:
+        """Counts the rows of an object, in pieces of `rows_per_chunk`. Raises InputError if it cannot be read."""
+        ...
 
-        A row that does not fit the schema is there too, with nulls and its reason. Raises InputError.
+    def read(self, storage: Storage, piece: Piece, schema: pa.Schema) -> Rows:
+        """The rows of a piece: the columns of `schema`, in its order and types.
+
+        Raises InputError if it cannot be read or does not hold the rows that were there at planning.
         """
         ...
 
 
 def row_ranges(rows: int, rows_per_chunk: int) -> Iterator[tuple[int, int]]:
-    """First row and count of each chunk of an object."""
+    """First row and count of each piece of an object."""
     for first in range(0, rows, rows_per_chunk):
         yield first, min(rows_per_chunk, rows - first)
-
-
-def numbered(table: pa.Table, chunk: Chunk, reasons: list[str | None]) -> pa.Table:
-    """Adds the columns that travel with the rows; `reasons` holds None for each good row."""
-    stages = ["read" if reason is not None else None for reason in reasons]
-    return (
-        table.append_column(CHUNK, chunk.mark())
-        .append_column(ROW, pa.array(range(chunk.first_row, chunk.first_row + chunk.rows), pa.int64()))
-        .append_column(STAGE, pa.array(stages, pa.string()))
-        .append_column(REASON, pa.array(reasons, pa.string()))
-    )

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from ray_pipeline.errors import InputError
 from ray_pipeline.sources.base import Format
+from ray_pipeline.sources.csv import Csv
+from ray_pipeline.sources.images import Images
 from ray_pipeline.sources.json_lines import JsonLines
+from ray_pipeline.sources.numpy import Numpy
 from ray_pipeline.sources.parquet import Parquet
+from ray_pipeline.sources.tar import Tar
 from triton_models.storage import ObjectInfo, Storage, open_storage
 
-FORMATS: tuple[Format, ...] = (Parquet(), JsonLines())
+FORMATS: tuple[Format, ...] = (Parquet(), JsonLines(), Csv(), Images(), Tar(), Numpy())
 
 
 def format_of(path: str) -> Format:
-    """The format of an object by the end of its name. Raises InputError."""
+    """The format of an object by the end of its name, in small or capital letters. Raises InputError."""
     for one in FORMATS:
-        if path.endswith(one.suffix):
+        if path.lower().endswith(one.suffixes):
             return one
-    known = ", ".join(one.suffix for one in FORMATS)
+    known = " ".join(suffix for one in FORMATS for suffix in one.suffixes)
     raise InputError(f"{path}: not a known input format; known are {known}. A glob such as *.parquet leaves others out")
 
 
@@ -62,9 +67,9 @@ def _matches(path: list[str], pattern: list[str]) -> bool:
     return bool(path) and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
 
 
-def only_format(objects: list[ObjectInfo]) -> Format:
+def only_format(objects: Sequence[ObjectInfo]) -> Format:
     """The one format that all objects have. Raises InputError if they have several."""
-    formats = {format_of(one.path).suffix: one for one in objects}
+    formats = {format_of(one.path).suffixes: one for one in objects}
     if len(formats) > 1:
         shown = ", ".join(f"{PurePosixPath(one.path).name}" for one in formats.values())
         raise InputError(f"the input mixes formats ({shown}); choose one with a glob such as *.parquet")

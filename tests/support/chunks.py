@@ -7,16 +7,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from ray_pipeline.chunk import Chunk
-from ray_pipeline.sources.base import numbered
+from ray_pipeline.chunk import CHUNK, ROW, Chunk, Piece
+from ray_pipeline.rejection import Rejection, rejection_columns, staged
 
 
 def chunk_of_rows(rows: int, first_row: int = 0, path: str = "a.parquet") -> Chunk:
     """A chunk of an object that is nowhere."""
-    return Chunk(path, "stamp", first_row, rows)
+    return Chunk((Piece(path, "stamp", rows, first_row),))
 
 
 def read_table(columns: dict[str, Any], first_row: int = 0, reasons: Sequence[str | None] | None = None) -> pa.Table:
-    """A chunk as a source gives it; `reasons` are those of the rows that it could not read."""
-    table = pa.table(columns)
-    return numbered(table, chunk_of_rows(table.num_rows, first_row), list(reasons or [None] * table.num_rows))
+    """A chunk as it is read; `reasons` are those of the rows that could not be."""
+    rows = len(next(iter(columns.values())))
+    rejections = [reason and Rejection("NotJson", reason) for reason in reasons or [None] * rows]
+    travelling = {
+        CHUNK: chunk_of_rows(rows, first_row).mark(),
+        ROW: pa.array(range(rows), pa.int64()),
+        **rejection_columns(rejections, staged(rejections, [None] * rows, "read")),
+    }
+    return pa.table({**columns, **travelling})

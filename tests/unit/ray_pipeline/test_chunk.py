@@ -5,11 +5,13 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from ray_pipeline.chunk import Chunk, chunk_of
+from ray_pipeline.chunk import Chunk, Piece, chunk_of
 from ray_pipeline.errors import OutputError
 from tests.support.chunks import chunk_of_rows, read_table
 
-CHUNK = Chunk("folder/a.parquet", "120-99", 4096, 100)
+PIECE = Piece("folder/a.parquet", "120-99", 100, first_row=4096)
+CHUNK = Chunk((PIECE,))
+GROUP = Chunk((Piece("a.jpg", "1", 1), Piece("b.parquet", "2", 3), Piece("c.jpg", "3", 1)))
 
 
 def table(rows: int = 4, first_row: int = 0) -> pa.Table:
@@ -23,10 +25,11 @@ def test_the_name_of_a_part_never_changes() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(CHUNK, path="folder/b.parquet"),
-        replace(CHUNK, stamp="120-100"),
-        replace(CHUNK, first_row=0),
-        replace(CHUNK, rows=99),
+        Chunk((replace(PIECE, path="folder/b.parquet"),)),
+        Chunk((replace(PIECE, stamp="120-100"),)),
+        Chunk((replace(PIECE, first_row=0),)),
+        Chunk((replace(PIECE, rows=99),)),
+        Chunk((PIECE, PIECE)),
     ],
 )
 def test_chunks_that_hold_something_else_have_other_ids(other: Chunk) -> None:
@@ -64,3 +67,12 @@ def test_a_table_that_is_not_exactly_one_chunk_is_refused(broken: pa.Table) -> N
 
 def test_a_chunk_shows_its_rows_to_people() -> None:
     assert str(CHUNK) == "folder/a.parquet rows 4096-4195"
+
+
+def test_a_group_of_objects_shows_the_first_to_people() -> None:
+    assert str(GROUP) == "a.jpg and 2 more objects, 5 rows"
+
+
+def test_each_row_knows_the_object_it_is_from_and_its_number_there() -> None:
+    assert CHUNK.origins([0, 99]) == [("folder/a.parquet", 4096), ("folder/a.parquet", 4195)]
+    assert GROUP.origins(range(5)) == [("a.jpg", 0), ("b.parquet", 0), ("b.parquet", 1), ("b.parquet", 2), ("c.jpg", 0)]

@@ -1,0 +1,79 @@
+"""Whose output folder it is: `_job.json` holds what decides the answers of its job, `_plan.parquet` the job's plan."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ray_pipeline.errors import OutputError
+from ray_pipeline.plan import Plan
+from triton_models.storage import Storage
+
+JOB_FILE = "_job.json"
+PLAN_FILE = "_plan.parquet"
+
+Fingerprint = dict[str, Any]
+
+
+def read_claim(output: Storage) -> Fingerprint | None:
+    """The fingerprint of the job that this folder belongs to, or None if it is free.
+
+    Raises OutputError if the folder holds something that no job wrote.
+    """
+    try:
+        claim: Any = json.loads(output.read(JOB_FILE))
+        if not isinstance(claim, dict) or "models" not in claim:
+            raise ValueError("it names no models")
+    except FileNotFoundError:
+        strangers = output.objects()
+        if strangers:
+            raise OutputError(
+                f"{output.uri} holds other files ({strangers[0].path}) and no {JOB_FILE}; "
+                "choose an empty or a new folder"
+            ) from None
+        return None
+    except ValueError as error:
+        raise OutputError(f"{output.uri}/{JOB_FILE} is not readable ({error}); choose another folder") from error
+    return claim
+
+
+def claim(output: Storage, fingerprint: Fingerprint) -> None:
+    """Makes the folder this job's own, or checks that it is. Raises OutputError naming what differs."""
+    found = read_claim(output)
+    if found is None:
+        output.write(JOB_FILE, (json.dumps(fingerprint, indent=2) + "\n").encode())
+    else:
+        check_claim(output, found, fingerprint)
+
+
+def check_claim(output: Storage, found: Fingerprint, fingerprint: Fingerprint) -> None:
+    """Raises OutputError naming what differs between the job that a folder belongs to and this one."""
+    differing = _differences(found, fingerprint)
+    if differing:
+        lines = "\n".join(f"  {line}" for line in differing)
+        raise OutputError(
+            f"{output.uri} belongs to another job; it differs in:\n{lines}\n"
+            "use another output folder, or the job file that began this one"
+        )
+
+
+def read_plan(output: Storage) -> Plan | None:
+    """The plan that an earlier run left, or None."""
+    try:
+        return Plan.from_bytes(output.read(PLAN_FILE))
+    except FileNotFoundError:
+        return None
+
+
+def write_plan(output: Storage, plan: Plan) -> None:
+    """Keeps the plan for the runs to come."""
+    output.write(PLAN_FILE, plan.to_bytes())
+
+
+def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted({*found, *wanted})
+        return [
+            line for key in keys for line in _differences(found.get(key), wanted.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if found == wanted else [f"{name}: there {json.dumps(found)}, here {json.dumps(wanted)}"]

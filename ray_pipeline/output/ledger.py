@@ -1,0 +1,82 @@
+"""What each committed part holds, as its run noted it, so that the next run need not read all parts again.
+
+The parts themselves are the truth: a part that no ledger knows, or that has another size than noted, is read.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from ray_pipeline.sinks.part import PartResult
+from triton_models.storage import Storage
+
+FOLDER = "_ledger"
+_FLUSH_S = 10.0
+_PACE_S = 60.0
+_PAGES_AT_ONCE = 16
+
+
+class Ledger:
+    """The notes of one run: an object each time that it is flushed, so that nothing is rewritten."""
+
+    def __init__(self, output: Storage) -> None:
+        self._output, self._run = output, f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+        self._pending: list[PartResult] = []
+        self._flushed, self._flushed_s = 0, 0.0
+
+    def noted(self, results: Iterator[PartResult]) -> Iterator[PartResult]:
+        """Passes results on and notes them, every few seconds and at the end, whatever the end is."""
+        try:
+            for result in results:
+                # Before the first result there was only starting up, which says nothing about the pace.
+                self._flushed_s = self._flushed_s or time.monotonic()
+                self._pending.append(result)
+                if time.monotonic() - self._flushed_s >= _FLUSH_S:
+                    self._flush()
+                yield result
+        finally:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            seconds = time.monotonic() - self._flushed_s
+            page = {"seconds": seconds, "parts": [asdict(result) for result in self._pending]}
+            self._output.write(f"{FOLDER}/{self._run}-{self._flushed:06}.json", json.dumps(page).encode())
+            self._flushed += 1
+            self._pending.clear()
+        self._flushed_s = time.monotonic()
+
+
+def known(output: Storage, sizes: Mapping[str, int]) -> dict[str, PartResult]:
+    """What the ledgers say of the committed chunks, whose data parts have these sizes in bytes."""
+    found: dict[str, PartResult] = {}
+    for page in _pages(output):
+        for noted in page["parts"]:
+            result = PartResult(**noted)
+            if sizes.get(result.chunk) == result.bytes:
+                found[result.chunk] = result
+    return found
+
+
+def rows_per_s(output: Storage) -> float | None:
+    """The pace of the last minute or so that a run was working, start-up left out; None if it is not known yet."""
+    rows, seconds = 0, 0.0
+    for page in reversed(_pages(output)):
+        rows += sum(part["scored"] + part["rejected"] for part in page["parts"])
+        seconds += page["seconds"]
+        if seconds > _PACE_S:
+            break
+    return rows / seconds if seconds > _FLUSH_S / 2 else None
+
+
+def _pages(output: Storage) -> list[Any]:
+    """All that was noted, the oldest first."""
+    with ThreadPoolExecutor(_PAGES_AT_ONCE) as pool:
+        paths = [f"{FOLDER}/{one.path}" for one in output.at(FOLDER).objects()]
+        return [json.loads(content) for content in pool.map(output.read, paths)]

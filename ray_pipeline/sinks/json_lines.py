@@ -1,0 +1,78 @@
+"""Parts as JSON Lines."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from ray_pipeline.errors import OutputError
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+_ENDINGS = {None: "", "gzip": ".gz", "zstd": ".zst"}
+
+
+class JsonLinesSink:
+    """Objects that end in `.jsonl`, or in `.jsonl.gz` or `.jsonl.zst` and are compressed so.
+
+    A float has the digits that tell it from its neighbours in its own type; NaN and infinities are null. Bytes are in
+    base64, dates and times as ISO 8601 has them.
+    """
+
+    def __init__(self, compression: str | None = None) -> None:
+        """`compression` is `gzip` or `zstd`."""
+        self._compression = compression
+        self.suffix = f".jsonl{_ENDINGS[compression]}"
+
+    def encoded(self, rows: pa.Table) -> pa.Buffer:
+        """A line for each row."""
+        columns = {name: _values(rows[name].combine_chunks()) for name in rows.column_names}
+        sink = pa.BufferOutputStream()
+        stream = pa.CompressedOutputStream(sink, self._compression) if self._compression is not None else sink
+        for row in zip(*columns.values(), strict=True):
+            stream.write(orjson.dumps(dict(zip(columns, row, strict=True)), default=_told, option=_OPTIONS))
+        if stream is not sink:
+            stream.close()
+        return sink.getvalue()
+
+    def decoded(self, content: bytes) -> pa.Table:
+        """Every column in the type that JSON tells."""
+        try:
+            return pa.Table.from_pylist([orjson.loads(line) for line in self._lines(content)])
+        except orjson.JSONDecodeError as error:
+            raise OutputError(f"not whole JSON Lines ({error})") from error
+
+    def count(self, content: bytes) -> int:
+        """The lines."""
+        return len(self._lines(content))
+
+    def _lines(self, content: bytes) -> list[bytes]:
+        try:
+            if self._compression is not None:
+                content = pa.CompressedInputStream(pa.BufferReader(content), self._compression).read()
+        except OSError as error:
+            raise OutputError(f"not a whole {self._compression} file ({error})") from error
+        if content and not content.endswith(b"\n"):
+            raise OutputError("not whole JSON Lines (the last line has no end)")
+        return content.split(b"\n")[:-1]
+
+
+def _values(column: pa.Array) -> Iterable[Any]:
+    """The rows of a column: numpy's where they are floats, which keep their own type, and Python's elsewhere."""
+    shape: list[int] = []
+    numbers = column
+    while pa.types.is_fixed_size_list(numbers.type) and not numbers.null_count:
+        shape.append(numbers.type.list_size)
+        numbers = numbers.flatten()
+    if not pa.types.is_floating(numbers.type) or numbers.null_count or math.prod(shape) == 0:
+        return list(column.to_pylist())
+    values: Iterable[Any] = numbers.to_numpy(zero_copy_only=False).reshape(len(column), *shape)
+    return values
+
+
+def _told(value: object) -> str:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
