@@ -15,7 +15,7 @@ from ray_pipeline.models import JobModel, check_input_types, job_model
 from ray_pipeline.output import parts
 from ray_pipeline.output.claim import check_claim, claim, read_claim, read_plan, write_plan
 from ray_pipeline.output.ledger import Ledger
-from ray_pipeline.output.lock import locked
+from ray_pipeline.output.lock import check_free, locked
 from ray_pipeline.output.success import Totals, finish, read_success, withdraw
 from ray_pipeline.pipeline import Flow, score_chunks
 from ray_pipeline.placement import FindServer, connected
@@ -58,6 +58,7 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
         if (complete := read_success(output)) and not again.anything:
             report.already_complete(complete)
             return complete
+    check_free(output)  # locking it comes later, when nothing else can keep the job from starting
     plan = _plan(spec, output, again, report)
     repository = repository_of(spec, home)
     report.planned(plan)

@@ -24,6 +24,8 @@ class Overview:
         self._input(progress)
         self._done(progress)
         left = len(progress.plan.chunks) - progress.chunks_done
+        if not left:
+            return
         self._say(
             f"left    {left:,} chunks with {progress.plan.rows - progress.rows_done:,} rows, {self._time(progress)}"
         )

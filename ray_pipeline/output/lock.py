@@ -56,6 +56,18 @@ def locked(output: Storage, beat_s: float = BEAT_S) -> Iterator[None]:
         output.delete(_path(number))
 
 
+def check_free(output: Storage, beat_s: float = BEAT_S) -> int:
+    """The number of the newest lock, whose holder is dead, or 0. Raises OutputError if a run is alive."""
+    number = _newest(output)
+    found = _read(output, number) if number else None
+    if found is not None and is_alive(output, found, beat_s):
+        raise OutputError(
+            f"{output.uri}: another run of this job works on it ({found}). Wait for it, watch it with "
+            f"`rayton status {output.uri}`, or stop it; two runs would do everything twice"
+        )
+    return number
+
+
 def holder(output: Storage) -> Holder | None:
     """The run that has the lock, dead or alive; None if there is none."""
     number = _newest(output)
@@ -78,13 +90,7 @@ def is_alive(output: Storage, found: Holder, beat_s: float = BEAT_S) -> bool:
 
 def _take(output: Storage, beat_s: float) -> int:
     while True:
-        number = _newest(output)
-        found = _read(output, number) if number else None
-        if found is not None and is_alive(output, found, beat_s):
-            raise OutputError(
-                f"{output.uri}: another run of this job works on it ({found}). Wait for it, watch it with "
-                f"`rayton status {output.uri}`, or stop it; two runs would do everything twice"
-            )
+        number = check_free(output, beat_s)
         if output.create(_path(number + 1), _content(_myself(), 0)):
             output.delete(*(_path(old) for old in range(max(1, number - 8), number + 1)))
             return number + 1

@@ -73,16 +73,16 @@ def start_score(job: Path, home: Path) -> subprocess.Popen[str]:
     return start_rayton(home, "score", str(job))
 
 
-def score(job: Path, home: Path) -> str:
+def score(job: Path, home: Path, *options: str) -> str:
     """Runs a job to its end; gives what it printed. Fails the test if the job failed."""
-    ended = run_rayton(home, "score", str(job))
+    ended = run_rayton(home, "score", str(job), *options)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
 
-def failing_score(job: Path, home: Path) -> str:
+def failing_score(job: Path, home: Path, *options: str) -> str:
     """Runs a job that must fail with a message for people; gives the message."""
-    ended = run_rayton(home, "score", str(job))
+    ended = run_rayton(home, "score", str(job), *options)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     return ended.stderr
