@@ -31,10 +31,12 @@ from rich.table import Table
 
 from demo.texts import collect
 from exporter.arrays import Tensors
+from exporter.exported import Exported
 from exporter.limits import PRECISIONS, limits
-from exporter.parity import Asked, Exported, ask, batches_up_to, prove
 from exporter.precision.files import bytes_of
 from exporter.precision.lower import lower
+from exporter.proofs.asked import Asked, ask, batches_up_to
+from exporter.proofs.parity import prove_parity
 from exporter.sources.base import Source
 from exporter.sources.hugging_face import open_folder
 from triton_models.config.model import MODEL_FILE
@@ -110,7 +112,7 @@ def made(source: Source, asked: Sequence[Asked], folder: Path) -> tuple[dict[str
 
 def accepted(source: Source, asked: Sequence[Asked], precision: str, path: Path) -> None:
     """Raises ParityError for a file that is too far from PyTorch."""
-    prove(asked, source.outputs, Exported(path).answers, limits(precision))
+    prove_parity(asked, source.outputs, Exported(path).answers, limits(precision))
 
 
 def worst_cosine(exported: Exported, batches: Sequence[Tensors], wanted: NDArray[np.float64]) -> float:

@@ -11,15 +11,15 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from exporter.errors import ExportError
-from exporter.given import given_cases
 from exporter.graph.engines import keeps_engines, name_by_content
-from exporter.parity import Asked
 from exporter.precision.lower import lower
-from exporter.proofs import Proof, accept, ask_source, one_of_each, prove_file, prove_served
+from exporter.proofs.asked import Asked, one_of_each
+from exporter.proofs.given import given_cases
+from exporter.proofs.prove import Proof, accept, ask_source, prove_file, prove_served
+from exporter.proofs.speed import figures
 from exporter.sources.base import Case, Source
 from exporter.sources.resolve import open_source
 from exporter.spec import ExportSpec
-from exporter.speed import figures
 from triton_models.card import Card, Precision
 from triton_models.config.model import MODEL_FILE, model_config
 from triton_models.repository.publish import Published, publish

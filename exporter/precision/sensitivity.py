@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from exporter.arrays import Tensors
-from exporter.parity import Exported
+from exporter.exported import Exported
 from exporter.precision.files import constant
 from exporter.precision.half import LARGEST, with_names
 from exporter.precision.rows import matrix_of, rounded

@@ -15,7 +15,6 @@ from torch import nn
 from exporter.errors import SourceError
 from exporter.image.source import ImageOptions
 from exporter.preprocess import TextInputs
-from exporter.sentence import Classifier, CrossEncoder, Encoder, activation_called, sentence_encoder
 from exporter.sources.base import Source
 from exporter.sources.folder import (
     IMAGE_KINDS,
@@ -29,6 +28,7 @@ from exporter.sources.folder import (
 )
 from exporter.sources.image_folder import open_images
 from exporter.sources.module import RunningModule
+from exporter.sources.sentence import Classifier, CrossEncoder, Encoder, activation_called, sentence_encoder
 from exporter.sources.sentence_transformers import Modules, PairScorer, read_cross_encoder, read_modules
 from exporter.sources.text import TextSource
 from exporter.sources.tokenizer import check_marks, load_tokenizer, max_tokens_of, preparation_of

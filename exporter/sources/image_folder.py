@@ -11,11 +11,11 @@ from exporter.chatter import captured
 from exporter.errors import SourceError, first_line
 from exporter.image.processor import prove_options, read_options
 from exporter.image.source import CHANNELS, ImageOptions, with_image_input
-from exporter.sentence import Classifier, Encoder
 from exporter.sources.base import Source
 from exporter.sources.folder import PREPROCESSOR, Kind, labels_of, read_json
 from exporter.sources.module import RunningModule
 from exporter.sources.pixels import PixelSource
+from exporter.sources.sentence import Classifier, Encoder
 from exporter.sources.transformer import load_transformer
 from exporter.target import Target
 

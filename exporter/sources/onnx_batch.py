@@ -9,10 +9,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from exporter.arrays import Array, Tensors
+from exporter.arrays import Array, Tensors, joined
 from exporter.errors import ExportError, SourceError, first_line
 from exporter.graph.settle import BATCH
-from exporter.parity import joined
 
 Answer = Callable[[Tensors], Tensors]
 AGAIN = "export it again with a dynamic first axis"

@@ -13,7 +13,7 @@ import onnx
 
 from exporter.arrays import Array, Tensors
 from exporter.errors import ExportError, SourceError, first_line
-from exporter.parity import Exported
+from exporter.exported import Exported
 from exporter.sources.base import Case
 from exporter.sources.onnx_batch import fixed_rows, in_groups, prove_moving, with_moving_rows
 from exporter.sources.onnx_run import run_in

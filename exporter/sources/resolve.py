@@ -6,9 +6,9 @@ from pathlib import Path
 
 from exporter.errors import SourceError
 from exporter.image.source import ImageOptions, parse_image_options, with_image_input
-from exporter.overrides import overridden, parse_dynamic
 from exporter.sources.base import Source
 from exporter.sources.hub import download, looks_like_hub_id
+from exporter.sources.overrides import overridden, parse_dynamic
 from exporter.spec import ExportSpec
 
 FORMS = (

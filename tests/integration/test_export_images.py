@@ -16,8 +16,8 @@ from PIL import Image
 
 from exporter.errors import SourceError
 from exporter.export import export
+from exporter.exported import Exported
 from exporter.image.source import IMAGENET, ImageOptions, with_image_input
-from exporter.parity import Exported
 from exporter.sources.hugging_face import open_folder
 from exporter.sources.python_factory import open_factory
 from exporter.spec import ExportSpec

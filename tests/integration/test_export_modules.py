@@ -15,9 +15,9 @@ from onnx import numpy_helper
 from exporter.convert import convert
 from exporter.errors import ConversionError, ExportError, ParityError, SourceError
 from exporter.export import export
-from exporter.overrides import parse_dynamic
-from exporter.parity import Exported
+from exporter.exported import Exported
 from exporter.sources.module import ModuleSource
+from exporter.sources.overrides import parse_dynamic
 from exporter.sources.python_factory import open_factory
 from exporter.spec import ExportSpec
 from triton_models.repository.publish import Published

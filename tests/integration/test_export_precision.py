@@ -12,7 +12,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from exporter.errors import ParityError
 from exporter.export import export
-from exporter.parity import Exported
+from exporter.exported import Exported
 from exporter.preprocess import TextInputs
 from exporter.sources.tokenizer import load_tokenizer
 from exporter.spec import ExportSpec

@@ -18,8 +18,8 @@ from torch import nn
 from torch.export import Dim
 
 from exporter.errors import ParityError, SourceError
-from exporter.parity import Exported
-from exporter.proofs import ask_source, prove_file
+from exporter.exported import Exported
+from exporter.proofs.prove import ask_source, prove_file
 from exporter.sources.program import open_program
 from exporter.spec import ExportSpec
 from tests.support.programs import BATCH, in_program, saved, scored, tampered

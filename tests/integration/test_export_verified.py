@@ -8,7 +8,7 @@ import pytest
 
 from exporter.errors import ExportError, ParityError
 from exporter.export import config_of, export
-from exporter.proofs import ask_source, prove_served
+from exporter.proofs.prove import ask_source, prove_served
 from exporter.sources.resolve import open_source
 from exporter.spec import ExportSpec
 from tests.support.onnx_models import DOUBLES, MIXES_ROWS, onnx_file

@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from exporter.exported import Exported
 from exporter.graph.attention import drop_idle_guards
-from exporter.parity import Exported
 from tests.support.onnx_models import onnx_file
 
 GUARDED = """g (float[N, 4] x, bool[N, 4] seen) => (float[N, 4] y)

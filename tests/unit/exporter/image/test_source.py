@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from exporter.errors import ExportError, SourceError
+from exporter.exported import Exported
 from exporter.image.source import IMAGENET, ImageOptions, parse_image_options, with_image_input
-from exporter.parity import Exported
 from exporter.sources.base import Source
 from exporter.sources.onnx_file import open_onnx
 from tests.support.onnx_models import DOUBLES, onnx_file

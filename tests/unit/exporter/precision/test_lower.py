@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from exporter.errors import ExportError, ParityError
-from exporter.parity import Exported
+from exporter.exported import Exported
 from exporter.precision.files import bytes_of, data_files, read, write
 from exporter.precision.half import write_half
 from exporter.precision.lower import lower

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from exporter.parity import Exported
+from exporter.exported import Exported
 from exporter.precision.files import bytes_of
 from exporter.precision.rows import candidates, quantize_rows, rounded
 from tests.support.weighty_models import WIDTH, layers, random_matrix, rows, write_model

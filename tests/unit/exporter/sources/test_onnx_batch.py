@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from exporter.errors import SourceError
-from exporter.parity import Exported
+from exporter.exported import Exported
 from exporter.sources.onnx_file import OnnxFileSource, open_onnx
 from exporter.target import target_of
 from tests.support.onnx_models import DOUBLES, onnx_file

@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from exporter.arrays import Array, Tensors
 from exporter.errors import ExportError, ParityError
-from exporter.parity import Answer
+from exporter.proofs.parity import Answer
 from triton_models.config.pbtxt import to_pbtxt
 from triton_models.config.tensors import outputs_of
 from triton_models.repository import layout

@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from exporter.arrays import Tensors
 from exporter.errors import ExportError
-from exporter.overrides import overridden, parse_dynamic
-from exporter.parity import Exported
+from exporter.exported import Exported
 from exporter.sources.base import Case, Source
 from exporter.sources.onnx_file import open_onnx
+from exporter.sources.overrides import overridden, parse_dynamic
 from tests.support.onnx_models import onnx_file
 from triton_models.card import ImagePreparation, TextPreparation
 

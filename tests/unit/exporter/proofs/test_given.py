@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exporter.errors import SourceError
-from exporter.given import MOST_ROWS, given_cases
+from exporter.proofs.given import MOST_ROWS, given_cases
 from exporter.sources.base import Source
 from exporter.sources.onnx_file import open_onnx
 from tests.support.onnx_models import DOUBLES, MOVES, onnx_file

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
+from exporter.exported import Exported
 from exporter.limits import limits
-from exporter.padding import prove_padding
-from exporter.parity import Exported
 from exporter.preprocess import TextInputs
+from exporter.proofs.padding import prove_padding
 from tests.support.job_models import WORDS, text_preparation, tokenizer
 from tests.support.onnx_models import onnx_file
 from triton_models.tensors import TensorSpec

@@ -6,7 +6,8 @@ import pytest
 from exporter.arrays import Array
 from exporter.errors import ParityError
 from exporter.limits import limits
-from exporter.parity import DIFFERS, batches_up_to, compare, measured, passes
+from exporter.proofs.compare import compare, measured, passes
+from exporter.proofs.parity import DIFFERS
 from triton_models.card import Check
 from triton_models.tensors import TensorSpec
 
@@ -23,11 +24,6 @@ def ok(check: Check) -> bool:
 
 def check_of(wanted: Array, found: Array, tolerance: float | None = None) -> Check:
     return measured("random", VECTOR, wanted, found, limits("fp32", tolerance, 0.999), len(wanted))
-
-
-@pytest.mark.parametrize(("largest", "proven"), [(1, [1]), (2, [1, 2]), (5, [1, 2, 5]), (64, [1, 2, 7, 64])])
-def test_batches_end_with_the_largest(largest: int, proven: list[int]) -> None:
-    assert batches_up_to(largest) == proven
 
 
 def test_equal_answers_pass_with_no_difference() -> None:

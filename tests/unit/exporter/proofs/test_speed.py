@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from exporter.exported import Exported
 from exporter.limits import limits
-from exporter.parity import Asked, Exported
 from exporter.precision.files import bytes_of, read, write
 from exporter.precision.rows import quantize_rows
+from exporter.proofs.asked import Asked
+from exporter.proofs.speed import figures, rows_per_s
 from exporter.sources.base import Case
-from exporter.speed import figures, rows_per_s
 from tests.support.weighty_models import WIDTH, layers, rows
 from triton_models.tensors import TensorSpec
 

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from exporter.arrays import Array, Tensors
+from exporter.exported import Exported
 from exporter.limits import Limits
-from exporter.parity import Exported, measured, passes, worst_of_each
 from exporter.preprocess import TextInputs
+from exporter.proofs.compare import measured, passes, worst_of_each
 from triton_models.card import Check, TextPreparation
 from triton_models.tensors import TensorSpec
 

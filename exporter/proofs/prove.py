@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from exporter.given import given_cases
-from exporter.padding import prove_padding
-from exporter.parity import Asked, Exported, ask, batches_up_to, is_deterministic, prove, prove_rows_alone
-from exporter.served import served
+from exporter.exported import Exported
+from exporter.proofs.asked import Asked, ask, batches_up_to, one_of_each
+from exporter.proofs.determinism import is_deterministic
+from exporter.proofs.given import given_cases
+from exporter.proofs.padding import prove_padding
+from exporter.proofs.parity import prove_parity
+from exporter.proofs.rows_alone import prove_rows_alone
+from exporter.proofs.served import served
 from exporter.sources.base import Source
 from exporter.spec import ExportSpec
 from triton_models.card import Check, Preparation
@@ -48,7 +52,7 @@ def prove_file(spec: ExportSpec, source: Source, asked: Sequence[Asked], path: P
         # Of the source first: one that mixes rows itself can have become a graph that does not.
         smallest = sorted((one for one in asked if one.case.batch > 1), key=lambda one: one.case.batch)[:1]
         prove_rows_alone(smallest, source.outputs, source.answers, limits)
-    checks = prove(asked, source.outputs, exported.answers, limits)
+    checks = prove_parity(asked, source.outputs, exported.answers, limits)
     if not spec.unbatched:
         checks += prove_rows_alone(one_of_each(asked), source.outputs, exported.answers, limits)
     preparation = source.preparation
@@ -62,7 +66,7 @@ def prove_file(spec: ExportSpec, source: Source, asked: Sequence[Asked], path: P
 def accept(spec: ExportSpec, source: Source, asked: Sequence[Asked], path: Path) -> None:
     """The gate for a candidate of a lower precision. Raises ParityError."""
     answer = Exported(path).answers
-    prove(asked, source.outputs, answer, spec.limits)
+    prove_parity(asked, source.outputs, answer, spec.limits)
     if not spec.unbatched:
         prove_rows_alone(one_of_each(asked), source.outputs, answer, spec.limits)
 
@@ -72,13 +76,5 @@ def prove_served(
 ) -> tuple[Check, ...]:
     """Parity once more, of what a real server answers over gRPC. Raises ExportError, ParityError."""
     with served(version, config, runtime) as answer:
-        checks = prove(one_of_each(asked), source.outputs, answer, spec.limits)
+        checks = prove_parity(one_of_each(asked), source.outputs, answer, spec.limits)
     return tuple(replace(check, name=f"served, {check.name}") for check in checks)
-
-
-def one_of_each(asked: Iterable[Asked]) -> list[Asked]:
-    """The first case of each kind and batch size."""
-    found: dict[tuple[str, int], Asked] = {}
-    for one in asked:
-        found.setdefault((one.case.label, one.case.batch), one)
-    return list(found.values())

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exporter.arrays import Tensors
+from exporter.exported import Exported
 from exporter.limits import Limits
-from exporter.parity import Asked, Exported, measured
 from exporter.precision.files import bytes_of
+from exporter.proofs.asked import Asked
+from exporter.proofs.compare import measured
 from triton_models.card import Figures
 from triton_models.tensors import TensorSpec
 

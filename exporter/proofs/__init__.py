@@ -1,0 +1,1 @@
+"""What is proven of a version, and measured, before it is published."""
