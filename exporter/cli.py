@@ -115,8 +115,10 @@ def export(
     from triton_models.config.cautions import cautions
     from triton_models.config.tuning import Tuning
     from triton_models.repository.versions import read_config
+    from triton_models.server.live import check_there, load_everywhere
     from triton_models.storage import open_storage
 
+    addresses = load or []
     spec = ExportSpec(
         source,
         name,
@@ -142,6 +144,7 @@ def export(
         tuning=Tuning(tuple(device or ("auto",)), instances, threads, tuple(set_ or ())),
         replace_config=replace_config,
     )
+    check_there(addresses, name)
     storage = open_storage(repository, os.environ.get("AWS_ENDPOINT_URL"))
     # Bound to this very stream: while a library is kept quiet, sys.stderr is another one.
     progress = Console(file=sys.stderr)
@@ -158,11 +161,11 @@ def export(
             progress.print(error.details.rstrip(), style="dim", markup=False, highlight=False, soft_wrap=True)
         raise
     config = read_config(storage, published.name)
-    show(published, repository, cautions(config) if config is not None else (), Console())
-    if load:
-        from triton_models.server.live import load_everywhere
-
-        load_everywhere(load, published.name, published.version, say=lambda line: progress.print(line, markup=False))
+    printed = Console()
+    show(published, repository, cautions(config) if config is not None else (), printed)
+    load_everywhere(addresses, published.name, published.version, say=lambda line: progress.print(line, markup=False))
+    for address in addresses:
+        printed.print(f"{address} answers from version {published.version}", markup=False, highlight=False)
 
 
 def _runtime(wanted: bool | None, say: Any) -> Runtime | None:

@@ -88,15 +88,17 @@ def rollback(
 ) -> None:
     """Publish an older version once more, as the next one: the newest number is always the current version."""
     from triton_models.repository.rollback import roll_back
+    from triton_models.server.live import check_there, load_everywhere
 
+    addresses = load or []
+    check_there(addresses, name)
     published = roll_back(_open(repository), name, to)
     _say(
         f"{name} version {published.version} is published, a copy of version {published.card.copy_of}: {published.uri}"
     )
-    if load:
-        from triton_models.server.live import load_everywhere
-
-        load_everywhere(load, name, published.version, load_timeout_s, _progress)
+    load_everywhere(addresses, name, published.version, load_timeout_s, _progress)
+    for address in addresses:
+        _say(f"{address} answers from version {published.version}")
 
 
 @models_app.command()

@@ -26,6 +26,16 @@ _PAUSES_S = (0.1, 0.2, 0.5, 1.0)
 _ADDRESS = re.compile(r"[^/\s]+:\d+")
 
 
+def check_there(addresses: Sequence[str], name: str) -> None:
+    """Raises UnreachableError for the first address where no server answers; asked before a version is published."""
+    for address in addresses:
+        try:
+            with _client(address) as client:
+                _ask_life(client, address, name)
+        except UnreachableError as error:
+            raise UnreachableError(f"{error} (nothing was published)") from error
+
+
 def load_everywhere(
     addresses: Sequence[str],
     name: str,
@@ -44,8 +54,7 @@ def load_everywhere(
     with ExitStack() as stack:
         clients = {address: stack.enter_context(_client(address)) for address in addresses}
         for address, client in clients.items():
-            with _explained(address, name, REACH_S):
-                client.is_server_live(client_timeout=REACH_S)
+            _ask_life(client, address, name)
         for address, client in clients.items():
             say(f"loading version {version} of {name} into {address}")
             try:
@@ -71,6 +80,11 @@ def load_versions(address: str, name: str, versions: Sequence[int], timeout_s: f
                 raise _missing(address, name, version, ready)
         if probe:
             _probe(client, address, name, versions[-1])
+
+
+def _ask_life(client: InferenceServerClient, address: str, name: str) -> None:
+    with _explained(address, name, REACH_S):
+        client.is_server_live(client_timeout=REACH_S)
 
 
 def _load_or_wait(
