@@ -33,7 +33,8 @@ from ray_pipeline.plan import make_plan
 from ray_pipeline.scoring.actor import score_chunk
 from ray_pipeline.scoring.model import ModelScorer
 from ray_pipeline.servers import SameAddress
-from ray_pipeline.sinks.parquet import PartResult
+from ray_pipeline.sinks.formats import SINKS
+from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.spec import InputSpec, JobSpec, ModelSpec, OutputSpec, TritonSpec
 from ray_pipeline.transport.base import Pending, Request, Tensors
 from triton_models.server.options import ServerOptions
@@ -120,7 +121,14 @@ def main() -> None:
             triton=TritonSpec(repository=repository.uri),
         )
         plan, model = make_plan(spec), job_model(wanted, repository, published.version)
-        flow = Flow(open_storage(plan.folder), open_storage(spec.output.uri), plan.schema, (model,), spec.input.keep)
+        flow = Flow(
+            input=open_storage(plan.folder),
+            output=open_storage(spec.output.uri),
+            sink=SINKS[spec.output.format],
+            schema=plan.schema,
+            models=(model,),
+            keep=spec.input.keep,
+        )
         options = ServerOptions(repository=folder / "models", log_file=folder / "triton.log")
         with NodeServer.start(runtime, options) as server, connected(None):
             ways: dict[str, Run] = {

@@ -153,6 +153,8 @@ def common_schema(schemas: Iterable[pa.Schema], wanted: Sequence[str]) -> pa.Sch
     A column that is null wherever its type was looked for is read as text.
     """
     found = [pa.schema([schema.field(name) for name in wanted]) for schema in schemas]
+    if not found:
+        return pa.schema([])
     try:
         schema = pa.unify_schemas([one.remove_metadata() for one in found], promote_options="permissive")
     except pa.ArrowException as error:

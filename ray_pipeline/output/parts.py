@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ray_pipeline.output import lock
 from ray_pipeline.plan import Plan
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.part import DATA, REJECTED, REJECTED_SINK
@@ -24,14 +25,17 @@ def with_rejected(output: Storage) -> set[str]:
 
 
 def tidy(output: Storage, sink: Sink, plan: Plan) -> None:
-    """Removes what killed runs left half-written, and parts of chunks that are no longer planned.
-
-    Those are chunks of objects that changed: their rows are in chunks of their own now.
-    """
+    """Removes what killed runs left half-written, and parts of chunks that are not planned."""
     if output.local is not None:
         for path in output.local.rglob(".*"):
-            if path.is_file() and is_temporary(path.name):
+            # Other runs write below the lock's folder while this one has the lock.
+            if is_temporary(path.name) and path.parent.name != lock.FOLDER and path.is_file():
                 path.unlink(missing_ok=True)
+    remove_unplanned(output, sink, plan)
+
+
+def remove_unplanned(output: Storage, sink: Sink, plan: Plan) -> None:
+    """Removes parts of chunks that are no longer planned: their objects changed, and have other chunks now."""
     planned = {chunk.id for chunk in plan.chunks}
     _remove(output, DATA, sink.suffix, committed(output, sink).keys() - planned)
     _remove(output, REJECTED, REJECTED_SINK.suffix, with_rejected(output) - planned)

@@ -57,6 +57,8 @@ def finish(output: Storage, sink: Sink, plan: Plan, results: Iterable[PartResult
     `results` are those of this run; for the others their ledger is asked, or else the part itself. Raises OutputError
     if a part is missing or the rows do not add up: then there is no `_SUCCESS`.
     """
+    # A worker of a dead run may have written after this one tidied up.
+    parts.remove_unplanned(output, sink, plan)
     there = parts.committed(output, sink)
     missing = [chunk for chunk in plan.chunks if chunk.id not in there]
     if missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -20,14 +21,22 @@ from ray_pipeline.sources.typed import column_of, shown
 from triton_models.storage import ObjectInfo, Storage
 
 ROWS_FOR_TYPES = 1000
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
+"""As people write a whole number: `007` is a text."""
+_FLOAT = re.compile(r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+_WHOLE_FLOAT = 2**53
+"""A whole number beyond it is not said by a float."""
+_BYTE_ORDER_MARK = "\ufeff"
+
 Record = list[str]
 
 
 class Csv:
     """Objects that end in `.csv`, or in `.tsv` with tabs, also compressed, in UTF-8, with the names in the first line.
 
-    Fields are quoted as RFC 4180 says, and may hold line ends then. Blank lines are no rows. A column holds whole
-    numbers or floats where the first thousand rows do, and texts elsewhere; an empty field is null among numbers.
+    Fields are quoted as RFC 4180 says, and may hold line ends then; what is quoted otherwise is a rejected row. Blank
+    lines are no rows. A column holds whole numbers or floats where the first thousand rows do, and texts elsewhere; an
+    empty field is null among numbers.
     """
 
     suffixes = (*with_compressed(".csv"), *with_compressed(".tsv"))
@@ -41,9 +50,9 @@ class Csv:
             first: list[Record] = []
             at = records.position
             for record in records:
-                positions.add(records.position - at, is_row=bool(record))
+                positions.add(records.position - at, is_row=record != [])
                 at = records.position
-                if record and len(first) < ROWS_FOR_TYPES:
+                if isinstance(record, list) and record and len(first) < ROWS_FOR_TYPES:
                     first.append(record)
         return Survey(_schema(header, first), positions.pieces())
 
@@ -53,13 +62,13 @@ class Csv:
             header = _header(_Records(file, piece.path), f"{storage.uri}/{piece.path}")
         with opened(storage, piece.path, piece.first_byte) as file:
             lines = io.BytesIO(file.read(piece.end_byte - piece.first_byte))
-        records = [record for record in _Records(lines, piece.path) if record]
+        records = [record for record in _Records(lines, piece.path, piece.first_byte) if record != []]
         rejections: Rejections = [_misfit(record, header) for record in records]
         columns = []
         for field in schema:
             place = header.index(field.name)
             values = [
-                _value(record[place], field.type) if rejection is None else None
+                _value(record[place], field.type) if isinstance(record, list) and rejection is None else None
                 for record, rejection in zip(records, rejections, strict=True)
             ]
             columns.append(column_of(values, field, rejections))
@@ -67,36 +76,40 @@ class Csv:
 
 
 class _Records:
-    """The records of a file, `position` bytes of which were read for those that were given."""
+    """The records of a file from `position` on, which moves on to the end of the last one that was given.
 
-    def __init__(self, lines: Iterable[bytes], path: str) -> None:
-        self.position = 0
+    One that is quoted wrongly is given as its rejection; the next begins with the next line.
+    """
+
+    def __init__(self, lines: Iterable[bytes], path: str, position: int = 0) -> None:
+        self.position = position
         # Its limit is for all readers of a process; texts may be longer than its 128 KiB.
         csv.field_size_limit(sys.maxsize)
         delimiter = "\t" if plain_name(path).endswith(".tsv") else ","
-        self._reader = csv.reader(self._counted(lines), delimiter=delimiter)
+        self._reader = csv.reader(self._counted(lines), delimiter=delimiter, strict=True)
 
-    def __iter__(self) -> Iterator[Record]:
-        return self._reader
+    def __iter__(self) -> Iterator[Record | Rejection]:
+        return self
 
-    def __next__(self) -> Record:
-        return next(self._reader)
+    def __next__(self) -> Record | Rejection:
+        try:
+            return next(self._reader)
+        except csv.Error as error:
+            return Rejection("NotCsv", f"not CSV: {error}")
 
     def _counted(self, lines: Iterable[bytes]) -> Iterator[str]:
         for line in lines:
-            self.position += len(line)
             # What is no UTF-8 is kept, so that it can be told which row holds it.
-            yield line.decode(errors="surrogateescape")
+            text = line.decode(errors="surrogateescape")
+            is_first = self.position == 0
+            self.position += len(line)
+            yield text.removeprefix(_BYTE_ORDER_MARK) if is_first else text
 
 
 def _header(records: _Records, where: str) -> Record:
-    try:
-        header = next(records)
-    except StopIteration:
-        return []
-    except csv.Error as error:
-        raise InputError(f"{where} cannot be read as CSV: {error}") from error
-    header[:1] = [name.removeprefix("\ufeff") for name in header[:1]]
+    header = next((record for record in records if record != []), [])
+    if isinstance(header, Rejection):
+        raise InputError(f"{where} cannot be read as CSV: its header is {header.message}")
     try:
         "".join(header).encode()
     except UnicodeEncodeError as error:
@@ -104,7 +117,9 @@ def _header(records: _Records, where: str) -> Record:
     return header
 
 
-def _misfit(record: Record, header: Record) -> Rejection | None:
+def _misfit(record: Record | Rejection, header: Record) -> Rejection | None:
+    if isinstance(record, Rejection):
+        return record
     if len(record) == len(header):
         return None
     return Rejection("WrongFields", f"{len(record)} fields instead of {len(header)}, beginning with {shown(record[0])}")
@@ -116,24 +131,23 @@ def _schema(header: Record, records: list[Record]) -> pa.Schema:
 
 
 def _type_of(values: list[str]) -> pa.DataType:
-    """The narrowest type that says all that the texts say: `007` is a text, and so is a column of empty fields."""
+    """The narrowest type that says all that the texts say; a column of empty fields is one of texts."""
     filled = [value for value in values if value]
     for kind in (pa.int64(), pa.float64()):
-        if filled and all(_is_of(value, kind) for value in filled):
-            return kind
+        if filled and not any(isinstance(_value(value, kind), str) for value in filled):
+            return pa.string() if kind == pa.float64() and any(map(_is_long, filled)) else kind
     return pa.string()
-
-
-def _is_of(value: str, kind: pa.DataType) -> bool:
-    number = _value(value, kind)
-    return isinstance(number, float) or (isinstance(number, int) and str(number) == value)
 
 
 def _value(text: str, kind: pa.DataType) -> Any:
     """A field as the type has it; the text itself where it is none, which then does not fit."""
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        return text
-    try:
-        return (int if pa.types.is_integer(kind) else float)(text) if text else None
-    except ValueError:
-        return text
+    if pa.types.is_integer(kind):
+        return int(text) if _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 else text or None
+    if pa.types.is_floating(kind):
+        return float(text) if _FLOAT.fullmatch(text) else text or None
+    return text
+
+
+def _is_long(text: str) -> bool:
+    """Whether it is a number of an account or the like, whose last digits a float would change."""
+    return text.lstrip("+-").isdigit() and abs(int(text)) > _WHOLE_FLOAT

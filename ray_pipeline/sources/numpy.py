@@ -70,7 +70,7 @@ def _arrays(storage: Storage, path: str) -> Iterator[dict[str, IO[bytes]]]:
     try:
         with ExitStack() as files:
             file: Any = files.enter_context(storage.open(path))
-            if path.endswith(".npy"):
+            if path.lower().endswith(".npy"):
                 yield {ONLY: file}
             else:
                 archive = files.enter_context(zipfile.ZipFile(file))
@@ -97,7 +97,7 @@ def _rows(file: IO[bytes], piece: Piece, where: str) -> pa.Array:
     file.seek(piece.first_row * size, io.SEEK_CUR)
     content = file.read(piece.rows * size)
     if len(content) != piece.rows * size:
-        raise InputError(f"{where} ends within rows {piece}; the object changed after planning")
+        raise InputError(f"{where} ends within {piece}; is it cut? Or the object changed after planning")
     flat = np.frombuffer(content, header.dtype).astype(header.dtype.newbyteorder("="), copy=False)
     if len(header.shape) == 1:
         return pa.array(flat)

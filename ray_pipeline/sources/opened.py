@@ -17,8 +17,9 @@ _BUFFER_BYTES = 4 << 20
 
 
 def plain_name(path: str) -> str:
-    """The path without the ending of its compression: `a.jsonl` of `a.jsonl.gz`."""
-    return path.removesuffix(PurePosixPath(path).suffix) if PurePosixPath(path).suffix in COMPRESSIONS else path
+    """The path in small letters without the ending of its compression: `a.jsonl` of `a.jsonl.gz`."""
+    plain = PurePosixPath(path.lower())
+    return str(plain.with_suffix("") if plain.suffix in COMPRESSIONS else plain)
 
 
 def with_compressed(suffix: str) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def opened(storage: Storage, path: str, first_byte: int = 0) -> Iterator[io.Buff
 
     A compressed object is unpacked from its beginning up to there. Raises InputError, also while it is read.
     """
-    compression = COMPRESSIONS.get(PurePosixPath(path).suffix)
+    compression = COMPRESSIONS.get(PurePosixPath(path).suffix.lower())
     try:
         with ExitStack() as files:
             file = files.enter_context(storage.open(path))

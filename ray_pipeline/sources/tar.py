@@ -32,9 +32,10 @@ class Tar:
         with opened(storage, found.path) as file, _shard(storage, found.path, file) as members:
             at = 0
             for member in members:
-                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-                positions.add(end - at, is_row=_is_image(member))
-                at = end
+                # Where the next member begins: a link or a sparse file takes other room than its size says.
+                positions.add(members.offset - at, is_row=_is_image(member))
+                at = members.offset
+        _check_end(storage, found.path, at)
         return Survey(SCHEMA, positions.pieces())
 
     def read(self, storage: Storage, piece: Piece, schema: pa.Schema) -> Rows:
@@ -58,6 +59,24 @@ def _shard(storage: Storage, path: str, file: io.BufferedIOBase) -> Iterator[tar
             yield members
     except (tarfile.TarError, EOFError) as error:
         raise InputError(f"{storage.uri}/{path} cannot be read as a tar shard: {error}") from error
+
+
+def _check_end(storage: Storage, path: str, at: int) -> None:
+    """Raises InputError if there is something else than zeros after the last member that was understood, or nothing.
+
+    Python's reader takes a header that is broken or cut for the end.
+    """
+    with opened(storage, path, at) as file:
+        rest = file.read(tarfile.BLOCKSIZE)
+        is_end = len(rest) == tarfile.BLOCKSIZE
+        while is_end and rest:
+            is_end = not any(rest)
+            rest = file.read(tarfile.RECORDSIZE)
+    if not is_end:
+        raise InputError(
+            f"{storage.uri}/{path} cannot be read as a tar shard to its end: from byte {at} on there is neither a "
+            "member nor the end mark; is it cut, or are several shards in one?"
+        )
 
 
 def _is_image(member: tarfile.TarInfo) -> bool:

@@ -16,12 +16,17 @@ def chunk_of_rows(rows: int, first_row: int = 0, path: str = "a.parquet") -> Chu
     return Chunk((Piece(path, "stamp", rows, first_row),))
 
 
-def read_table(columns: dict[str, Any], first_row: int = 0, reasons: Sequence[str | None] | None = None) -> pa.Table:
+def read_table(
+    columns: dict[str, Any],
+    first_row: int = 0,
+    reasons: Sequence[str | None] | None = None,
+    path: str = "a.parquet",
+) -> pa.Table:
     """A chunk as it is read; `reasons` are those of the rows that could not be."""
     rows = len(next(iter(columns.values())))
-    rejections = [reason and Rejection("NotJson", reason) for reason in reasons or [None] * rows]
+    rejections = [None if reason is None else Rejection("NotJson", reason) for reason in reasons or [None] * rows]
     travelling = {
-        CHUNK: chunk_of_rows(rows, first_row).mark(),
+        CHUNK: chunk_of_rows(rows, first_row, path).mark(),
         ROW: pa.array(range(rows), pa.int64()),
         **rejection_columns(rejections, staged(rejections, [None] * rows, "read")),
     }

@@ -31,7 +31,9 @@ def test_every_row_of_the_input_is_in_one_chunk(tmp_path: Path) -> None:
     write(tmp_path, "a.parquet", 10)
     write(tmp_path, "b.parquet", 3)
     plan = make_plan(spec(tmp_path))
-    assert [(chunk.path, chunk.first_row, chunk.rows) for chunk in plan.chunks] == [
+    pieces = [piece for chunk in plan.chunks for piece in chunk.pieces]
+    assert len(pieces) == len(plan.chunks)
+    assert [(piece.path, piece.first_row, piece.rows) for piece in pieces] == [
         ("a.parquet", 0, 4),
         ("a.parquet", 4, 4),
         ("a.parquet", 8, 2),
@@ -45,7 +47,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": 1, "body": "x"}\n' * 9)
     plan = make_plan(spec(tmp_path, pattern="a.jsonl"))
     assert Plan.from_bytes(plan.to_bytes()) == plan
-    assert plan.chunks[1].first_byte > 0
+    assert plan.chunks[1].pieces[0].first_byte > 0
 
 
 def test_the_same_input_is_planned_the_same_way(tmp_path: Path) -> None:

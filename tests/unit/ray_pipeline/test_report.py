@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from ray_pipeline.output import Totals
+from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.report import Report
-from ray_pipeline.sinks.parquet import PartResult
+from ray_pipeline.sinks.part import PartResult
 from tests.support.chunks import chunk_of_rows
 from tests.support.job_models import tensor_model, text_model
 
@@ -32,7 +32,7 @@ def test_a_job_is_told_in_plain_lines(report: Report, printed: StringIO) -> None
     report.planned(PLAN)
     report.resolved([text_model(), tensor_model()], ["a", "b"])
     report.remaining(CHUNKS, 0)
-    results = [PartResult(chunk.part, 999, 1) for chunk in CHUNKS]
+    results = [PartResult(chunk.id, 999, 1, 7, "") for chunk in CHUNKS]
     assert list(report.watched(iter(results))) == results
     report.finished(Totals(3000, 2997, 3, 3))
     lines = printed.getvalue().splitlines()
@@ -66,7 +66,7 @@ def test_a_terminal_sees_rows_and_pace() -> None:
     printed = StringIO()
     report = Report(Console(file=printed, force_terminal=True, width=120), OUT)
     report.remaining(CHUNKS, 0)
-    for _ in report.watched(iter([PartResult(chunk.part, 1000, 0) for chunk in CHUNKS])):
+    for _ in report.watched(iter([PartResult(chunk.id, 1000, 0, 7, "") for chunk in CHUNKS])):
         pass
     assert "3,000 of 3,000 rows" in printed.getvalue()
     assert "rows/s, 0s left" in printed.getvalue()

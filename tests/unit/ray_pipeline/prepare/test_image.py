@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from ray_pipeline.prepare.image import prepare_images
+from ray_pipeline.rejection import Rejection, Rejections
 from triton_models.card import ImagePreparation
 
 SMALL = ImagePreparation("image", 2, 3, resample="nearest")
@@ -20,8 +21,8 @@ def picture(grey: int) -> bytes:
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
 def test_every_picture_becomes_bytes_of_one_length(kind: pa.DataType) -> None:
-    reasons: list[str | None] = [None, None]
-    found = prepare_images(pa.chunked_array([[picture(7)], [picture(8)]], kind), "picture", SMALL, reasons)
+    rejections: Rejections = [None, None]
+    found = prepare_images(pa.chunked_array([[picture(7)], [picture(8)]], kind), "picture", SMALL, rejections)
     assert found.type == pa.binary(18)
     assert found.to_pylist() == [bytes([7] * 18), bytes([8] * 18)]
     found.validate(full=True)
@@ -33,21 +34,24 @@ def test_grey_pictures_have_one_byte_a_pixel() -> None:
 
 
 def test_a_broken_picture_is_rejected_and_its_neighbours_are_not() -> None:
-    reasons: list[str | None] = [None, None, None, "not read"]
+    earlier = Rejection("NotJson", "not read")
+    rejections: Rejections = [None, None, None, earlier]
     images = pa.chunked_array([[picture(1), picture(2)[:30], None, None]], pa.binary())
-    found = prepare_images(images, "picture", SMALL, reasons)
+    found = prepare_images(images, "picture", SMALL, rejections)
     assert found.to_pylist() == [bytes([1] * 18), None, None, None]
     assert found.null_count == 3
-    assert reasons[0] is None
-    assert reasons[1] is not None
-    assert reasons[1].startswith("column 'picture': 30 bytes that are no image") or "decoded" in reasons[1]
-    assert reasons[2:] == ["column 'picture': null is not an image", "not read"]
+    assert rejections[0] is None
+    assert rejections[1] is not None
+    assert rejections[1].error == "CorruptImage"
+    told = rejections[1].message
+    assert told.startswith("column 'picture': 30 bytes that are no image") or "decoded" in told
+    assert rejections[2:] == [Rejection("NullValue", "column 'picture': null is not an image"), earlier]
 
 
 def test_a_column_of_nulls_is_rejected_row_by_row() -> None:
-    reasons: list[str | None] = [None, None]
-    assert prepare_images(pa.chunked_array([pa.nulls(2)]), "picture", SMALL, reasons).to_pylist() == [None, None]
-    assert all(reasons)
+    rejections: Rejections = [None, None]
+    assert prepare_images(pa.chunked_array([pa.nulls(2)]), "picture", SMALL, rejections).to_pylist() == [None, None]
+    assert [one and one.error for one in rejections] == ["NullValue", "NullValue"]
 
 
 def test_no_rows_are_an_empty_column() -> None:

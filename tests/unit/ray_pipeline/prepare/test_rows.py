@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from ray_pipeline.chunk import REASON, STAGE, chunk_of
+from ray_pipeline.chunk import ERROR, REASON, STAGE, chunk_of
 from ray_pipeline.prepare.rows import prepare, prepared_column
 from tests.support.chunks import chunk_of_rows, read_table
 from tests.support.job_models import image_model, pair_model, tensor_model, text_model
@@ -19,6 +19,7 @@ def test_every_model_gets_its_column_and_a_bad_row_its_reason() -> None:
     assert table[prepared_column(WORDS, "ids")].to_pylist() == [[2, 4, 3], None, [2, 5, 3], None]
     assert table[prepared_column(NUMBERS, "x")].to_pylist() == [[1.0], None, None, None]
     assert table[STAGE].to_pylist() == [None, "prepare", "prepare", "read"]
+    assert table[ERROR].to_pylist() == [None, "NullValue", "NullValue", "NotJson"]
     assert table[REASON].to_pylist() == [
         None,
         "column 'body': null is not text",
@@ -42,4 +43,5 @@ def test_pairs_and_pictures_travel_in_columns_of_their_own() -> None:
     prepared = [prepared_column(pairs, "ids"), prepared_column(pairs, "types"), prepared_column(pictures, "image")]
     assert table.column_names[-3:] == prepared
     assert table[prepared[0]].to_pylist() == [[2, 4, 3, 5, 3]]
+    assert table[ERROR].to_pylist() == ["CorruptImage"]
     assert table[REASON].to_pylist() == ["column 'picture': 10 bytes that are no image; read are JPEG, PNG, WEBP"]

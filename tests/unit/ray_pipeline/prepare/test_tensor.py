@@ -10,24 +10,26 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ray_pipeline.prepare.tensor import prepare_tensor
+from ray_pipeline.rejection import Rejection, Rejections
 from triton_models.tensors import DTYPES, Dtype, TensorSpec
 
 NUMBERS = [dtype for dtype in DTYPES if dtype.triton != "BYTES"]
 each_number = pytest.mark.parametrize("dtype", NUMBERS, ids=lambda dtype: dtype.triton)
 
 
-def prepared(values: Any, tensor: TensorSpec, kind: pa.DataType | None = None) -> tuple[pa.Array, list[str | None]]:
+def prepared(values: Any, tensor: TensorSpec, kind: pa.DataType | None = None) -> tuple[pa.Array, Rejections]:
     column = values if isinstance(values, pa.Array) else pa.array(values, kind)
-    reasons: list[str | None] = [None] * len(column)
-    return prepare_tensor(pa.chunked_array([column]), "x", tensor, reasons), reasons
+    rejections: Rejections = [None] * len(column)
+    return prepare_tensor(pa.chunked_array([column]), "x", tensor, rejections), rejections
 
 
 def reason(value: Any, tensor: TensorSpec, kind: pa.DataType | None = None) -> str:
     """Why a row is rejected; the good row beside it must not be."""
-    array, reasons = prepared([value], tensor, kind)
+    array, (rejection,) = prepared([value], tensor, kind)
     assert array.to_pylist() == [None]
-    assert reasons[0] is not None
-    return reasons[0]
+    assert rejection is not None
+    assert rejection.error == ("NullValue" if value is None else "WrongTensor")
+    return rejection.message
 
 
 @each_number
@@ -42,8 +44,8 @@ def test_rows_are_what_numpy_says_they_are(dtype: Dtype, data: st.DataObject) ->
     flat = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), int(np.prod(shape)))
     moving = (-1, *shape[1:])
     for column, tensor_shape in ((nested, shape), (lists, shape), (flat, shape), (lists, moving), (flat, moving)):
-        array, reasons = prepared(column, TensorSpec("x", dtype.triton, tensor_shape))
-        assert reasons == [None] * 3
+        array, rejections = prepared(column, TensorSpec("x", dtype.triton, tensor_shape))
+        assert rejections == [None] * 3
         assert array.type == pa.list_(pa.from_numpy_dtype(dtype.numpy))
         np.testing.assert_array_equal(array.flatten().to_numpy(zero_copy_only=False), rows.reshape(-1))
 
@@ -70,24 +72,25 @@ def test_the_fast_way_sees_rows_in_the_middle_of_a_column() -> None:
 
 
 def test_a_row_that_is_rejected_already_keeps_its_reason() -> None:
-    reasons: list[str | None] = ["not JSON", None]
+    earlier = Rejection("NotJson", "not JSON")
+    rejections: Rejections = [earlier, None]
     column = pa.chunked_array([pa.array([[1.0], [2.0]])])
-    assert prepare_tensor(column, "x", TensorSpec("x", "FP32", (1,)), reasons).to_pylist() == [None, [2.0]]
-    assert reasons == ["not JSON", None]
+    assert prepare_tensor(column, "x", TensorSpec("x", "FP32", (1,)), rejections).to_pylist() == [None, [2.0]]
+    assert rejections == [earlier, None]
 
 
 def test_a_scalar_is_one_number() -> None:
-    array, reasons = prepared([1, 2, None], TensorSpec("x", "FP32", ()))
+    array, rejections = prepared([1, 2, None], TensorSpec("x", "FP32", ()))
     assert array.to_pylist() == [[1.0], [2.0], None]
-    assert reasons == [None, None, "column 'x': null is not x FP32[]"]
+    assert rejections == [None, None, Rejection("NullValue", "column 'x': null is not x FP32[]")]
 
 
 def test_an_axis_that_moves_may_be_empty() -> None:
     tensor = TensorSpec("x", "INT64", (-1,))
-    array, reasons = prepared([[], [1]], tensor, pa.list_(pa.int64()))
-    assert (array.to_pylist(), reasons) == ([[], [1]], [None, None])
-    array, reasons = prepared([[], []], tensor, pa.list_(pa.null()))
-    assert (array.to_pylist(), reasons) == ([[], []], [None, None])
+    array, rejections = prepared([[], [1]], tensor, pa.list_(pa.int64()))
+    assert (array.to_pylist(), rejections) == ([[], [1]], [None, None])
+    array, rejections = prepared([[], []], tensor, pa.list_(pa.null()))
+    assert (array.to_pylist(), rejections) == ([[], []], [None, None])
 
 
 @pytest.mark.parametrize(
@@ -131,9 +134,12 @@ def test_a_value_that_does_not_fit_is_rejected(value: Any, dtype: str, said: str
 
 def test_a_null_among_numbers_rejects_its_row_alone() -> None:
     column = pa.array([[1.0, None], [1.0, 2.0]], pa.list_(pa.float32(), 2))
-    array, reasons = prepared(column, TensorSpec("x", "FP32", (2,)))
+    array, rejections = prepared(column, TensorSpec("x", "FP32", (2,)))
     assert array.to_pylist() == [None, [1.0, 2.0]]
-    assert "not made of numbers only" in str(reasons[0])
+    assert rejections[1] is None
+    assert rejections[0] is not None
+    assert rejections[0].error == "WrongTensor"
+    assert "not made of numbers only" in rejections[0].message
 
 
 def test_large_unsigned_numbers_beside_small_ones_stay_what_they_are() -> None:
@@ -143,8 +149,8 @@ def test_large_unsigned_numbers_beside_small_ones_stay_what_they_are() -> None:
 
 def test_numbers_go_to_wider_types_and_integers_to_floats() -> None:
     for kind, dtype in ((pa.int8(), "INT64"), (pa.int64(), "FP32"), (pa.float32(), "FP64"), (pa.bool_(), "FP32")):
-        array, reasons = prepared(pa.array([[1, 0]]).cast(pa.list_(kind)), TensorSpec("x", dtype, (2,)))
-        assert (array.to_pylist(), reasons) == ([[1, 0]], [None])
+        array, rejections = prepared(pa.array([[1, 0]]).cast(pa.list_(kind)), TensorSpec("x", dtype, (2,)))
+        assert (array.to_pylist(), rejections) == ([[1, 0]], [None])
 
 
 def test_infinities_that_are_in_the_column_are_kept() -> None:

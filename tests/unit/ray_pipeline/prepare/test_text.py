@@ -5,13 +5,15 @@ import pytest
 
 from ray_pipeline.models import JobModel
 from ray_pipeline.prepare.text import prepare_texts
+from ray_pipeline.rejection import Rejection, Rejections
 from tests.support.job_models import BEGIN, END, UNKNOWN, WORDS, pair_model, text_preparation, tokenizer
 
 ONE, TWO, THREE = WORDS["one"], WORDS["two"], WORDS["three"]
+NOT_JSON = Rejection("NotJson", "not JSON")
 
 
-def prepared(texts: pa.Array, *, max_tokens: int = 8, reasons: list[str | None] | None = None) -> pa.Array:
-    noted: list[str | None] = reasons if reasons is not None else [None] * len(texts)
+def prepared(texts: pa.Array, *, max_tokens: int = 8, rejections: Rejections | None = None) -> pa.Array:
+    noted: Rejections = rejections if rejections is not None else [None] * len(texts)
     preparation = text_preparation(max_tokens=max_tokens)
     found = prepare_texts(pa.table({"body": texts}), {"text": "body"}, tokenizer(), preparation, noted)
     assert list(found) == ["ids"]
@@ -19,11 +21,11 @@ def prepared(texts: pa.Array, *, max_tokens: int = 8, reasons: list[str | None] 
 
 
 def prepared_pairs(
-    model: JobModel, queries: list[str | None], passages: list[str | None], reasons: list[str | None]
+    model: JobModel, queries: list[str | None], passages: list[str | None], rejections: Rejections
 ) -> dict[str, list[list[int] | None]]:
     table = pa.table({"query": pa.array(queries, pa.string()), "passage": pa.array(passages, pa.string())})
     assert model.preparation.kind == "text"
-    found = prepare_texts(table, model.columns, model.tokenizer, model.preparation, reasons)
+    found = prepare_texts(table, model.columns, model.tokenizer, model.preparation, rejections)
     return {name: rows.to_pylist() for name, rows in found.items()}
 
 
@@ -39,23 +41,23 @@ def test_a_long_text_is_cut_and_keeps_its_special_tokens() -> None:
 
 
 def test_null_is_not_text() -> None:
-    reasons: list[str | None] = [None, None]
-    assert prepared(pa.array(["one", None]), reasons=reasons).to_pylist() == [[BEGIN, ONE, END], None]
-    assert reasons == [None, "column 'body': null is not text"]
+    rejections: Rejections = [None, None]
+    assert prepared(pa.array(["one", None]), rejections=rejections).to_pylist() == [[BEGIN, ONE, END], None]
+    assert rejections == [None, Rejection("NullValue", "column 'body': null is not text")]
 
 
 def test_bytes_that_are_not_utf_8_are_rejected_and_their_neighbours_are_not() -> None:
     texts = pa.array([b"one", b"\xff\xfe", None, b"two"]).cast(pa.string(), safe=False)
-    reasons: list[str | None] = [None] * 4
-    assert prepared(texts, reasons=reasons).to_pylist() == [[BEGIN, ONE, END], None, None, [BEGIN, TWO, END]]
-    assert reasons[1] == "column 'body': the text is not valid UTF-8"
-    assert reasons[2] == "column 'body': null is not text"
+    rejections: Rejections = [None] * 4
+    assert prepared(texts, rejections=rejections).to_pylist() == [[BEGIN, ONE, END], None, None, [BEGIN, TWO, END]]
+    assert rejections[1] == Rejection("NotUtf8", "column 'body': the text is not valid UTF-8")
+    assert rejections[2] == Rejection("NullValue", "column 'body': null is not text")
 
 
 def test_a_row_that_is_rejected_already_keeps_its_reason() -> None:
-    reasons: list[str | None] = ["not JSON", None]
-    assert prepared(pa.array([None, "one"]), reasons=reasons).to_pylist() == [None, [BEGIN, ONE, END]]
-    assert reasons == ["not JSON", None]
+    rejections: Rejections = [NOT_JSON, None]
+    assert prepared(pa.array([None, "one"]), rejections=rejections).to_pylist() == [None, [BEGIN, ONE, END]]
+    assert rejections == [NOT_JSON, None]
 
 
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
@@ -64,19 +66,19 @@ def test_every_arrow_type_of_text_is_read(kind: pa.DataType) -> None:
 
 
 def test_a_column_without_any_text_is_rejected_row_by_row() -> None:
-    reasons: list[str | None] = [None, None]
-    assert prepared(pa.nulls(2), reasons=reasons).to_pylist() == [None, None]
-    assert all(reasons)
+    rejections: Rejections = [None, None]
+    assert prepared(pa.nulls(2), rejections=rejections).to_pylist() == [None, None]
+    assert all(rejections)
 
 
 def test_a_pair_becomes_one_row_with_the_types_of_its_tokens() -> None:
-    reasons: list[str | None] = [None, None]
-    found = prepared_pairs(pair_model(), ["one two", ""], ["three", "one"], reasons)
+    rejections: Rejections = [None, None]
+    found = prepared_pairs(pair_model(), ["one two", ""], ["three", "one"], rejections)
     assert found == {
         "ids": [[BEGIN, ONE, TWO, END, THREE, END], [BEGIN, END, ONE, END]],
         "types": [[0, 0, 0, 0, 1, 1], [0, 0, 1, 1]],
     }
-    assert reasons == [None, None]
+    assert rejections == [None, None]
 
 
 def test_of_a_pair_that_is_too_long_the_longer_text_is_cut() -> None:
@@ -89,7 +91,12 @@ def test_a_model_without_types_gets_none() -> None:
 
 
 def test_half_a_pair_is_rejected_and_says_which_half_is_missing() -> None:
-    reasons: list[str | None] = [None, None, None, "not JSON"]
-    found = prepared_pairs(pair_model(), [None, "one", "one", "one"], ["one", None, "two", "two"], reasons)
+    rejections: Rejections = [None, None, None, NOT_JSON]
+    found = prepared_pairs(pair_model(), [None, "one", "one", "one"], ["one", None, "two", "two"], rejections)
     assert [row is None for row in found["ids"]] == [row is None for row in found["types"]] == [True, True, False, True]
-    assert reasons == ["column 'query': null is not text", "column 'passage': null is not text", None, "not JSON"]
+    assert rejections == [
+        Rejection("NullValue", "column 'query': null is not text"),
+        Rejection("NullValue", "column 'passage': null is not text"),
+        None,
+        NOT_JSON,
+    ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from ray_pipeline.chunk import REASON, STAGE, chunk_of
+from ray_pipeline.chunk import ERROR, REASON, STAGE, chunk_of
 from ray_pipeline.errors import RefusedError
 from ray_pipeline.prepare.rows import prepare
 from ray_pipeline.scoring.actor import score_chunk
@@ -47,6 +47,7 @@ def test_every_model_adds_its_columns() -> None:
 def test_a_row_that_one_model_refused_has_its_reason_and_stage() -> None:
     table, _ = scored("words", "numbers")
     assert table[STAGE].to_pylist() == [None, "score", "prepare", None]
+    assert table[ERROR].to_pylist() == [None, "RefusedError", "NullValue", None]
     assert table[REASON].to_pylist() == [None, "negative", "column 'body': null is not text", None]
 
 

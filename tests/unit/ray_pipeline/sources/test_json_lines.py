@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_pipeline.chunk import REASON, ROW, STAGE, Chunk
+from ray_pipeline.chunk import ERROR, REASON, ROW, STAGE, Piece
 from ray_pipeline.errors import InputError
 from ray_pipeline.sources.json_lines import JsonLines
-from tests.support.sources import own_columns, read_whole, survey_of
+from tests.support.sources import object_at, own_columns, read_pieces, read_whole, survey_of
 from triton_models.storage import Storage, open_storage
 
 PATH = "a.jsonl"
@@ -37,7 +37,7 @@ def test_chunks_cover_the_file_whatever_its_lines(
     written = "\n".join(blank + json.dumps({"row": row, "text": text}) for row, (blank, text) in enumerate(lines))
     table = read(storage, written + "\n" * ends_with_newline, rows_per_chunk)
     assert own_columns(table).to_pylist() == [{"row": row, "text": text} for row, (_, text) in enumerate(lines)]
-    assert table[ROW].to_pylist() == list(range(len(lines)))
+    assert table[ROW].to_pylist() == [row % rows_per_chunk for row in range(len(lines))]
     assert table[REASON].null_count == len(lines)
 
 
@@ -55,33 +55,35 @@ def test_a_column_that_is_not_in_every_row_is_null_there(storage: Storage) -> No
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"),
+    ("line", "error", "reason"),
     [
-        ('{"id": 2', "not JSON: "),
-        ("\ufffd", "not JSON: "),
-        ("[1, 2]", "not a JSON object but list"),
-        ("7", "not a JSON object but int"),
-        ("[" * 50_000, "not JSON: nested too deeply"),
-        ('{"id": "two"}', "column 'id': 'two' is not int64"),
-        ('{"id": true}', "column 'id': True is not int64"),
-        ('{"id": 9223372036854775808}', "column 'id': 9223372036854775808 is not int64"),
-        ('{"id": 2, "text": 3}', "column 'text': 3 is not string"),
-        ('{"id": 2, "text": "\\ud800"}', "column 'text': '\\ud800' is not string"),
-        (json.dumps({"id": "long " * 100}), "..."),
+        ('{"id": 2', "NotJson", "not JSON: "),
+        ("\ufffd", "NotJson", "not JSON: "),
+        ("[1, 2]", "NotJson", "not a JSON object but list"),
+        ("7", "NotJson", "not a JSON object but int"),
+        ("[" * 50_000, "NotJson", "not JSON: nested too deeply"),
+        ('{"id": "two"}', "WrongType", "column 'id': 'two' is not int64"),
+        ('{"id": true}', "WrongType", "column 'id': True is not int64"),
+        ('{"id": 9223372036854775808}', "WrongType", "column 'id': 9223372036854775808 is not int64"),
+        ('{"id": 2, "text": 3}', "WrongType", "column 'text': 3 is not string"),
+        ('{"id": 2, "text": "\\ud800"}', "WrongType", "column 'text': '\\ud800' is not string"),
+        (json.dumps({"id": "long " * 100}), "WrongType", "..."),
     ],
 )
-def test_a_line_that_cannot_be_a_row_is_rejected_alone(storage: Storage, line: str, reason: str) -> None:
+def test_a_line_that_cannot_be_a_row_is_rejected_alone(storage: Storage, line: str, error: str, reason: str) -> None:
     good = ['{"id": 0, "text": "a"}', '{"id": 1, "text": "b"}', '{"id": 3, "text": "d"}']
     table = read(storage, "\n".join([*good[:2], line, good[2]]), 4)
     assert reason in table[REASON][2].as_py()
     assert len(table[REASON][2].as_py()) < 120
     assert table[STAGE].to_pylist() == [None, None, "read", None]
+    assert table[ERROR].to_pylist() == [None, None, error, None]
     assert [table["id"][row].as_py() for row in (0, 1, 3)] == [0, 1, 3]
 
 
 def test_bytes_that_are_no_text_are_a_rejected_row(storage: Storage) -> None:
     table = read(storage, b'{"text": "a"}\n{"text": "\xff"}\n')
     assert table["text"].to_pylist() == ["a", None]
+    assert table[ERROR].to_pylist() == [None, "NotJson"]
     assert table[REASON][1].as_py().startswith("not JSON: ")
 
 
@@ -104,6 +106,7 @@ def test_a_row_that_does_not_fit_the_first_thousand_is_rejected_and_not_cut(
 ) -> None:
     lines = [json.dumps({"x": usual})] * 1000 + [json.dumps({"x": late}), json.dumps({"x": usual})]
     table = read(storage, "\n".join(lines), 2000)
+    assert table[ERROR].drop_null().to_pylist() == ["WrongType"]
     assert table[REASON].drop_null().to_pylist() == [f"column 'x': {late} is not {kind}"]
     assert table["x"][1000].as_py() is None
     assert table["x"][1001].as_py() == usual
@@ -111,21 +114,21 @@ def test_a_row_that_does_not_fit_the_first_thousand_is_rejected_and_not_cut(
 
 def test_the_types_of_the_plan_are_those_that_are_read(storage: Storage) -> None:
     storage.write(PATH, b'{"x": 1}\n{"x": 2}\n')
-    (chunk,) = survey_of(JsonLines(), storage, PATH).chunks
-    table = JsonLines().read(storage, chunk, pa.schema([("x", pa.float64())]))
+    table = read_pieces(storage, survey_of(JsonLines(), storage, PATH).pieces, pa.schema([("x", pa.float64())]))
     assert own_columns(table).equals(pa.table({"x": [1.0, 2.0]}))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\n\t\n"])
-def test_a_file_of_blank_lines_has_no_chunks(storage: Storage, content: bytes) -> None:
+def test_a_file_of_blank_lines_has_no_pieces(storage: Storage, content: bytes) -> None:
     storage.write(PATH, content)
-    assert survey_of(JsonLines(), storage, PATH).chunks == ()
+    assert survey_of(JsonLines(), storage, PATH).pieces == ()
 
 
 def test_an_object_that_changed_after_planning_is_an_error(storage: Storage) -> None:
     storage.write(PATH, b'{"x": 1}\n')
+    piece = Piece(PATH, object_at(storage, PATH).stamp, 2, 0, 0, 18)
     with pytest.raises(InputError, match=r"found 1 rows; the object changed after planning"):
-        JsonLines().read(storage, Chunk(PATH, "", 0, 2, 0, 18), pa.schema([("x", pa.int64())]))
+        read_pieces(storage, (piece,), pa.schema([("x", pa.int64())]))
 
 
 def test_a_column_whose_name_is_no_text_is_an_error_with_the_name_of_the_file(storage: Storage) -> None:

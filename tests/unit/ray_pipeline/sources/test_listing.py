@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from ray_pipeline.errors import InputError
+from ray_pipeline.sources.csv import Csv
+from ray_pipeline.sources.images import Images
+from ray_pipeline.sources.json_lines import JsonLines
 from ray_pipeline.sources.listing import format_of, list_input, only_format
+from ray_pipeline.sources.numpy import Numpy
+from ray_pipeline.sources.parquet import Parquet
+from ray_pipeline.sources.tar import Tar
 from triton_models.disk import write_file
 from triton_models.storage import open_storage
 
@@ -74,16 +80,20 @@ def test_nothing_to_score_is_an_error_that_repeats_the_address(folder: Path, pat
 
 
 def test_the_format_is_told_by_the_end_of_the_name() -> None:
-    assert [format_of(path).suffix for path in ("a/b.parquet", "x.jsonl")] == [".parquet", ".jsonl"]
+    found = [type(format_of(path)) for path in ("a/b.parquet", "x.jsonl", "x.jsonl.gz", "y.CSV.zst", "z.tsv", "i.JPeG")]
+    assert found == [Parquet, JsonLines, JsonLines, Csv, Csv, Images]
+    assert [type(format_of(path)) for path in ("a.tar", "a.npy", "a.npz")] == [Tar, Numpy, Numpy]
 
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"a/b\.csv: not a known input format; known are \.parquet, \.jsonl"):
-        format_of("a/b.csv")
+    with pytest.raises(
+        InputError, match=r"a/b\.xlsx: not a known input format; known are \.parquet \.jsonl \.jsonl\.gz"
+    ):
+        format_of("a/b.xlsx")
 
 
 def test_mixed_formats_are_refused_with_an_example_of_each(folder: Path) -> None:
     objects = open_storage(str(folder)).objects()
     with pytest.raises(InputError, match=r"mixes formats \(.*\.jsonl.*\); choose one with a glob"):
         only_format(objects)
-    assert only_format([objects[0]]).suffix == ".parquet"
+    assert isinstance(only_format([objects[0]]), Parquet)
