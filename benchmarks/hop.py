@@ -62,6 +62,9 @@ class InProcess:
         """Runs the model; the answer is there at once."""
         return _Answer(dict(zip(request.outputs, self._session.run(request.outputs, request.inputs), strict=True)))
 
+    def check_ready(self, timeout_s: float) -> None:
+        """It always is."""
+
     def close(self) -> None:
         """Nothing to give back."""
 

@@ -17,6 +17,10 @@ class OutputError(RaytonError):
     """The output folder cannot take this job, or does not hold in the end what it should."""
 
 
+class ScorerError(RaytonError):
+    """A `TritonScorer` was not given what it needs, or a row that it cannot score."""
+
+
 class PlacementError(RaytonError):
     """The Ray cluster has no node that can score."""
 
@@ -31,6 +35,10 @@ class RetryableError(InferenceError):
 
 class RefusedError(InferenceError):
     """The server cannot answer this request; a part of its rows may be to blame."""
+
+
+class ServerDiedError(RefusedError):
+    """The server died each time that it got this request, and was ready before."""
 
 
 class FatalError(InferenceError):

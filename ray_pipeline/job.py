@@ -184,7 +184,7 @@ def _scored(
         models=tuple(models),
         keep=spec.input.keep,
     )
-    return score_chunks(chunks, flow, nodes, find_server, spec.triton.timeout_s)
+    return score_chunks(chunks, flow, nodes, find_server, spec.triton.timeout_s, spec.output.on_nonfinite)
 
 
 @contextmanager

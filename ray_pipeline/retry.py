@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import stamina
 
-from ray_pipeline.errors import FatalError, RetryableError
+from ray_pipeline.errors import FatalError, RetryableError, ServerDiedError
+from ray_pipeline.transport.base import Request, Tensors, Transport
 
 _Answer = TypeVar("_Answer")
 _LONGEST_PAUSE_S = 5.0
@@ -29,3 +30,37 @@ def waited_for(attempt: Callable[[], _Answer], timeout_s: float) -> _Answer:
     except RetryableError as error:
         raise FatalError(f"{error}; tried {tries} times over {timeout_s:g} s. Is the server running?") from error
     raise AssertionError("stamina ends by returning or raising")
+
+
+def sent_again(transport: Transport, request: Request, timeout_s: float, deaths: int) -> Tensors:
+    """The answer to a request that got none: its server was gone, or had no room.
+
+    The server is waited for, `timeout_s` at most, until it is ready, and sent the request again. If it is gone once
+    more it may have died of the request: after `deaths` such ends ServerDiedError is raised. Raises FatalError as
+    `waited_for` does, and what else the request comes to.
+    """
+    died: _ServerGoneError | None = None
+    for _ in range(deaths):
+        waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
+        try:
+            return waited_for(lambda: _answer(transport, request, timeout_s), timeout_s)
+        except _ServerGoneError as gone:
+            died = gone
+    raise ServerDiedError(
+        f"server {transport.address} was ready, got this request and died, {deaths} times: {died}"
+    ) from died
+
+
+class _ServerGoneError(Exception):
+    """It did not answer, and is not there any more."""
+
+
+def _answer(transport: Transport, request: Request, timeout_s: float) -> Tensors:
+    try:
+        return transport.send(request).result()
+    except RetryableError as lost:
+        try:
+            transport.check_ready(timeout_s)
+        except RetryableError:
+            raise _ServerGoneError(str(lost)) from lost
+        raise

@@ -7,24 +7,21 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import ray
 
 from ray_pipeline.errors import FatalError, JobFileError
 from ray_pipeline.placement import on_node
-from ray_pipeline.retry import waited_for
+from ray_pipeline.served import repository_behind, served_versions
 from ray_pipeline.spec import JobSpec
-from ray_pipeline.transport.grpc import GrpcTransport
 from triton_models.repository.checkout import check_out
 from triton_models.repository.versions import newest
-from triton_models.server.options import ServerOptions, is_loopback
+from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
-from triton_models.server.register import repository_served_on
 from triton_models.server.runtime import ensure_runtime
 from triton_models.storage import Storage, open_storage
 
@@ -67,9 +64,7 @@ def repository_of(spec: JobSpec, home: Path) -> Storage:
     if triton.repository is not None:
         return open_storage(triton.repository, spec.storage.endpoint_url)
     assert triton.url is not None
-    address = urlsplit(f"//{triton.url}")
-    local = is_loopback("127.0.0.1" if address.hostname == "localhost" else address.hostname or "")
-    found = repository_served_on(home, address.port or 8001) if local else None
+    found = repository_behind(triton.url, home)
     if found is None:
         raise JobFileError(
             f"triton.url {triton.url}: no `rayton serve` on this machine tells which repository that server loads; add "
@@ -87,31 +82,9 @@ def resolve_versions(spec: JobSpec, fixed: Sequence[int | None], repository: Sto
     wanted = [(model.name, version) for model, version in zip(spec.models, fixed, strict=True)]
     if spec.triton.url is None:
         return [version or newest(repository, name) for name, version in wanted]
-    ask = ray.remote(_served_versions).options(num_cpus=0, scheduling_strategy=on_node(node))
+    ask = ray.remote(served_versions).options(num_cpus=0, scheduling_strategy=on_node(node))
     versions: list[int] = ray.get(ask.remote(spec.triton.url, wanted, spec.triton.timeout_s))
     return versions
-
-
-def _served_versions(url: str, wanted: list[tuple[str, int | None]], timeout_s: float) -> list[int]:
-    with closing(GrpcTransport(url)) as transport:
-        waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
-        return [_served_version(transport, name, version, timeout_s) for name, version in wanted]
-
-
-def _served_version(transport: GrpcTransport, name: str, wanted: int | None, timeout_s: float) -> int:
-    there = transport.models(timeout_s)
-    if name not in there:
-        raise FatalError(
-            f"server {transport.address} has no model {name!r} ready; it has {', '.join(there) or 'none'}. "
-            "Publish it with `rayton export`, then start the server again or load it"
-        )
-    versions = transport.versions(name, timeout_s)
-    if wanted is not None and wanted not in versions:
-        raise FatalError(
-            f"server {transport.address} has version {', '.join(map(str, versions))} of {name!r} ready, not {wanted}; "
-            "let its version_policy load that one, or score with another version into a new folder"
-        )
-    return wanted or versions[-1]
 
 
 @contextmanager

@@ -41,6 +41,10 @@ class ModelSpec(_Section):
     outputs: dict[NonEmpty, NonEmpty] = Field(min_length=1)
 
 
+OnNonfinite = Literal["reject", "keep", "fail"]
+"""What becomes of a row whose answer holds NaN or infinite numbers; `fail` ends the job."""
+
+
 class OutputSpec(_Section):
     """`[output]`: the folder that gets the parts, and their format.
 
@@ -50,6 +54,7 @@ class OutputSpec(_Section):
     uri: NonEmpty
     format: Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst"] = "parquet"
     max_rejected: float = Field(default=1.0, ge=0, le=1)
+    on_nonfinite: OnNonfinite = "reject"
 
 
 class TritonSpec(_Section):

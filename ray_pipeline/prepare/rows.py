@@ -29,8 +29,7 @@ def prepare(table: pa.Table, models: Sequence[JobModel], keep: Sequence[str]) ->
     rejections = rejections_of(table)
     prepared: dict[str, pa.Array] = {}
     for model in models:
-        for tensor, rows in _prepared(table, model, rejections).items():
-            prepared[prepared_column(model, tensor)] = rows
+        prepared.update(prepared_columns(table, model, rejections))
     columns = {
         CHUNK: table[CHUNK],
         ROW: table[ROW],
@@ -39,6 +38,15 @@ def prepare(table: pa.Table, models: Sequence[JobModel], keep: Sequence[str]) ->
         **prepared,
     }
     return pa.table(columns)
+
+
+def prepared_columns(table: pa.Table, model: JobModel, rejections: Rejections) -> dict[str, pa.Array]:
+    """What one model reads as numbers, in the columns that carry it.
+
+    A row that is rejected already, or cannot be prepared, is null; `rejections` says why.
+    """
+    rows_of = _prepared(table, model, rejections)
+    return {prepared_column(model, tensor): rows for tensor, rows in rows_of.items()}
 
 
 def _prepared(table: pa.Table, model: JobModel, rejections: Rejections) -> dict[str, pa.Array]:

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from ray_pipeline.chunk import INTERNAL, STAGE
+from ray_pipeline.chunk import INTERNAL, STAGE, chunk_of
 from ray_pipeline.errors import FatalError
 from ray_pipeline.models import JobModel
 from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, staged
 from ray_pipeline.retry import waited_for
-from ray_pipeline.scoring.model import ModelScorer
+from ray_pipeline.scoring.model import NONFINITE, ModelScorer
+from ray_pipeline.spec import OnNonfinite
 from ray_pipeline.transport.grpc import GrpcTransport
 from triton_models.config.tensors import inputs_of, outputs_of
 
@@ -22,39 +23,76 @@ class Scorer:
     """Takes prepared chunks and gives scored ones, one at a time and whole.
 
     `find_server` gives the address of this node's server. The first chunk connects: it raises FatalError if the server
-    is not ready within `timeout_s`, or serves other tensors than the cards of the models say.
+    is not ready within `timeout_s`, or serves other tensors than the cards of the models say. `on_nonfinite` says what
+    becomes of a row whose answer holds NaN or infinite numbers.
     """
 
-    def __init__(self, models: Sequence[JobModel], find_server: Callable[[], str], timeout_s: float) -> None:
+    def __init__(
+        self,
+        models: Sequence[JobModel],
+        find_server: Callable[[], str],
+        timeout_s: float,
+        on_nonfinite: OnNonfinite = "reject",
+    ) -> None:
         self._models, self._find_server, self._timeout_s = models, find_server, timeout_s
+        self._on_nonfinite: OnNonfinite = on_nonfinite
         self._scorers: list[ModelScorer] = []
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Adds the output columns of every model and drops the prepared ones; a refused row gets its reason."""
+        """Adds the output columns of every model and drops the prepared ones; a refused row gets its reason.
+
+        Raises FatalError for an answer that is not finite if such answers shall fail the job.
+        """
         if not self._scorers:
             # Not in the constructor: Ray tells of an error there only that an actor died.
             self._scorers = self._connected()
-        return score_chunk(table, self._scorers)
+        return score_chunk(table, self._scorers, fail_on_nonfinite=self._on_nonfinite == "fail")
 
     def _connected(self) -> list[ModelScorer]:
-        transport = GrpcTransport(self._find_server())
-        waited_for(lambda: transport.check_ready(self._timeout_s), self._timeout_s)
-        served = [_as_served(model, transport, self._timeout_s) for model in self._models]
-        return [ModelScorer(model, transport, self._timeout_s) for model in served]
+        keep = self._on_nonfinite == "keep"
+        return connected_scorers(self._models, self._find_server(), self._timeout_s, keep_nonfinite=keep)
 
 
-def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer]) -> pa.Table:
-    """Scores a prepared chunk with each model in turn; a row that one refused is not sent to the next."""
+def connected_scorers(
+    models: Sequence[JobModel], address: str, timeout_s: float, *, keep_nonfinite: bool
+) -> list[ModelScorer]:
+    """A scorer for each model over one connection to a server.
+
+    Raises FatalError if the server is not ready within `timeout_s`, or serves other tensors than the cards say.
+    """
+    transport = GrpcTransport(address)
+    waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
+    served = [_as_served(model, transport, timeout_s) for model in models]
+    return [ModelScorer(model, transport, timeout_s, keep_nonfinite=keep_nonfinite) for model in served]
+
+
+def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer], *, fail_on_nonfinite: bool = False) -> pa.Table:
+    """Scores a prepared chunk with each model in turn; a row that one refused is not sent to the next.
+
+    Raises FatalError for an answer that is not finite if `fail_on_nonfinite`.
+    """
     rejections = rejections_of(table)
     answers: dict[str, pa.Array] = {}
     for scorer in scorers:
         scored = scorer.score(table, np.array([rejection is None for rejection in rejections]))
         answers.update(scored.columns)
-        for row, message in scored.refused.items():
-            rejections[row] = Rejection("RefusedError", message)
+        if fail_on_nonfinite:
+            _check_finite(table, scored.refused)
+        for row, rejection in scored.refused.items():
+            rejections[row] = rejection
     carried = {name: table[name] for name in table.column_names if not _is_prepared(name)}
     carried |= rejection_columns(rejections, staged(rejections, table[STAGE].to_pylist(), "score"))
     return pa.table({**carried, **answers})
+
+
+def _check_finite(table: pa.Table, refused: dict[int, Rejection]) -> None:
+    for row, rejection in sorted(refused.items()):
+        if rejection.error == NONFINITE:
+            ((path, row_there),) = chunk_of(table).origins([row])
+            raise FatalError(
+                f"{path} row {row_there}: {rejection.message}; on_nonfinite under [output] says "
+                '"fail": with "reject" such rows are rejected, with "keep" they are written as they are'
+            )
 
 
 def _as_served(model: JobModel, transport: GrpcTransport, timeout_s: float) -> JobModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,19 +31,31 @@ class RowLists:
         offsets = array.offsets.to_numpy().astype(np.int64)
         return cls(array.values.to_numpy(zero_copy_only=False), offsets)
 
-    @property
+    @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
         """How many values each row holds, shape [rows]."""
         return np.diff(self.offsets)
 
     def stacked(self, rows: Rows, fill: int = 0) -> Array:
-        """The given rows as one array, shape [rows, longest]; shorter ones are filled up at their end."""
-        lengths = self.lengths[rows]
+        """The given rows as one array, shape [rows, longest]; shorter ones are filled up at their end.
+
+        Rows of one length that follow each other are not copied.
+        """
+        starts, lengths = self.offsets[rows], self.lengths[rows]
         width = int(lengths.max(initial=0))
-        array = np.full((len(rows), width), fill, self.values.dtype)
-        for target, row in enumerate(rows):
-            array[target, : lengths[target]] = self.values[self.offsets[row] : self.offsets[row + 1]]
-        return array
+        if (lengths == width).all():
+            if follow_each_other(rows):
+                return self.values[starts[0] : starts[0] + width * len(rows)].reshape(len(rows), width)
+            return self.values.take(starts[:, None] + np.arange(width))
+        stacked = np.full((len(rows), width), fill, self.values.dtype)
+        in_row = np.arange(width) < lengths[:, None]
+        stacked[in_row] = self.values[(starts[:, None] + np.arange(width))[in_row]]
+        return stacked
+
+
+def follow_each_other(rows: Rows) -> bool:
+    """Whether rows are neighbours in rising order: then a slice of a column holds them."""
+    return len(rows) > 0 and bool((np.diff(rows) == 1).all())
 
 
 def wire_shape(tensor: TensorSpec) -> tuple[int, ...]:
@@ -65,7 +78,8 @@ class Answers:
         self._tensor = tensor
         empty = b"" if tensor.dtype == "BYTES" else 0
         self._fixed = np.full((rows, *tensor.shape), empty, tensor.numpy) if tensor.is_fixed else None
-        self._moving: list[Array | None] = [None] * rows
+        nothing = np.empty([0 if size == -1 else size for size in tensor.shape], tensor.numpy)
+        self._moving = [nothing] * rows
 
     def put(self, rows: Rows, values: Array) -> None:
         """Takes the answers of some rows, shape [rows, ...]. Raises FatalError if they are not what the card says."""
@@ -90,9 +104,13 @@ class Answers:
     def to_arrow(self, answered: npt.NDArray[np.bool_]) -> pa.Array:
         """A column with an answer in each row that was `answered`, null in the others."""
         if self._fixed is not None:
-            return _nulls_where(_fixed_to_arrow(self._fixed), ~answered)
-        rows = [None if value is None else value.tolist() for value in self._moving]
-        return pa.array(rows, arrow_type(self._tensor))
+            sizes = np.broadcast_to(np.array(self._tensor.shape, np.int64), (len(answered), len(self._tensor.shape)))
+            return _nested(self._fixed.reshape(-1), sizes, self._tensor.shape, ~answered)
+        sizes = np.array([value.shape for value in self._moving], np.int64).reshape(
+            len(answered), len(self._tensor.shape)
+        )
+        flat = np.concatenate([value.reshape(-1) for value in self._moving]) if self._moving else np.empty(0)
+        return _nested(flat.astype(self._tensor.numpy, copy=False), sizes, self._tensor.shape, ~answered)
 
 
 def _goes_with(wanted: int, size: int) -> bool:
@@ -107,16 +125,24 @@ def arrow_type(tensor: TensorSpec) -> pa.DataType:
     return kind
 
 
-def _fixed_to_arrow(values: Array) -> pa.Array:
-    flat = values.reshape(-1)
-    array = pa.array(list(flat), pa.binary()) if values.dtype == np.object_ else pa.array(flat)
-    for size in reversed(values.shape[1:]):
-        array = pa.FixedSizeListArray.from_arrays(array, size)
+def _nested(
+    flat: Array, sizes: npt.NDArray[np.int64], shape: tuple[int, ...], missing: npt.NDArray[np.bool_]
+) -> pa.Array:
+    """Rows that lie one behind the other as lists of lists: `sizes` is the shape of each, shape [rows, axes].
+
+    The innermost lists are made first. Numbers are not copied.
+    """
+    nulls = missing if missing.any() else None
+    if flat.dtype == np.object_:
+        array = pa.array(flat.tolist(), pa.binary(), mask=None if shape else nulls)
+    else:
+        array = pa.array(flat, mask=None if shape else nulls)
+    for axis in reversed(range(len(shape))):
+        mask = pa.array(nulls) if nulls is not None and axis == 0 else None
+        if shape[axis] == -1:
+            lengths = np.repeat(sizes[:, axis], sizes[:, :axis].prod(axis=1))
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            array = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), array, mask=mask)
+        else:
+            array = pa.FixedSizeListArray.from_arrays(array, shape[axis], mask=mask)
     return array
-
-
-def _nulls_where(array: pa.Array, missing: npt.NDArray[np.bool_]) -> pa.Array:
-    if not missing.any():
-        return array
-    positions = pa.array(np.arange(len(array)), mask=missing)
-    return array.take(positions)

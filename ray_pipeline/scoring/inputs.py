@@ -10,7 +10,7 @@ import pyarrow as pa
 from ray_pipeline.models import JobModel
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.batches import TOKENS_PER_BATCH, cut
-from ray_pipeline.scoring.codec import RowLists, Rows, batch_of
+from ray_pipeline.scoring.codec import RowLists, Rows, batch_of, follow_each_other
 from ray_pipeline.transport.base import Tensors
 from triton_models.card import ImagePreparation, TextPreparation
 
@@ -79,7 +79,8 @@ class ImageInputs:
     def tensors(self, rows: Rows) -> Tensors:
         """The pixels in the shape that the card says."""
         (tensor,) = self._model.inputs
-        return {tensor.name: batch_of(tensor, self._rows[rows])}
+        picked = self._rows[rows[0] : rows[-1] + 1] if follow_each_other(rows) else self._rows[rows]
+        return {tensor.name: batch_of(tensor, picked)}
 
 
 class TensorInputs:

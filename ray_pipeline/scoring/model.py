@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,35 +13,58 @@ import pyarrow as pa
 
 from ray_pipeline.errors import FatalError, RefusedError, RetryableError
 from ray_pipeline.models import JobModel
-from ray_pipeline.retry import waited_for
+from ray_pipeline.prepare.rows import prepared_column
+from ray_pipeline.rejection import Rejection
+from ray_pipeline.retry import sent_again
 from ray_pipeline.scoring.codec import Answers, Rows
+from ray_pipeline.scoring.finite import nonfinite_rows
 from ray_pipeline.scoring.inputs import Inputs, inputs_of
+from ray_pipeline.scoring.window import Sample, Window
 from ray_pipeline.transport.base import Pending, Request, Tensors, Transport
 
-IN_FLIGHT = 2
-"""One batch runs while the next one waits at the server, so that it never idles; more would only stand in line."""
+NONFINITE = "NonFiniteAnswer"
+"""The error of a row whose answer holds NaN or infinite numbers."""
 
 _REFUSALS_IN_A_ROW = 32
-"""So many refused rows without one answer between them say more about the server than about the rows."""
+"""After so many refused rows without one answer between them, the server is asked for an answer that it gave before."""
+
+_DEATHS = 3
+"""How often a server may die of one row before the row is refused; of several rows once, as halving loses none."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The answers of a model for a chunk: one column for each output, and the reason of each row that was refused."""
+    """The answers for the rows of a table: one column for each output, and why each refused row has none."""
 
     columns: dict[str, pa.Array]
-    refused: dict[int, str]
+    refused: dict[int, Rejection]
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A batch in flight."""
+
+    rows: Rows
+    request: Request
+    pending: Pending
+    sent_s: float
 
 
 class ModelScorer:
     """Scores chunks with one model over one transport.
 
-    `timeout_s` is how long a server that does not answer is waited for.
+    `timeout_s` is how long a server that does not answer is waited for. A row whose answer is not finite is refused
+    unless `keep_nonfinite`. `window` says how many batches are at the server at once; it is kept from chunk to chunk.
     """
 
-    def __init__(self, model: JobModel, transport: Transport, timeout_s: float) -> None:
+    def __init__(
+        self, model: JobModel, transport: Transport, timeout_s: float, *, keep_nonfinite: bool = False
+    ) -> None:
+        self.window = Window()
         self._model, self._transport, self._timeout_s = model, transport, timeout_s
+        self._keep_nonfinite = keep_nonfinite
         self._refusals_in_a_row = 0
+        self._answered_before: Request | None = None
 
     def score(self, table: pa.Table, good: npt.NDArray[np.bool_]) -> Scored:
         """Scores the rows where `good` is true; the others get nulls.
@@ -50,56 +74,85 @@ class ModelScorer:
         row_of_good = np.flatnonzero(good)
         answers = {tensor.name: Answers(tensor, len(good)) for tensor in self._model.wanted}
         answered = np.zeros(len(good), np.bool_)
-        refused: dict[int, str] = {}
-        for batch, outcome in self._outcomes(inputs_of(self._model, table.filter(pa.array(good)))):
+        refused: dict[int, Rejection] = {}
+        for batch, outcome in self._outcomes(inputs_of(self._model, self._prepared(table, good))):
             rows = row_of_good[batch]
             if isinstance(outcome, RefusedError):
-                refused[int(rows[0])] = str(outcome)
-                self._count_refusal(outcome)
+                refused[int(rows[0])] = Rejection(type(outcome).__name__, str(outcome))
                 continue
-            answered[rows], self._refusals_in_a_row = True, 0
+            answered[rows] = True
             for name, collected in answers.items():
                 collected.put(rows, outcome[name])
+            if not self._keep_nonfinite:
+                for position, message in nonfinite_rows(outcome).items():
+                    refused[int(rows[position])] = Rejection(NONFINITE, message)
+        answered[list(refused)] = False
         columns = {self._model.results[name]: collected.to_arrow(answered) for name, collected in answers.items()}
         return Scored(columns, refused)
 
+    def _prepared(self, table: pa.Table, good: npt.NDArray[np.bool_]) -> pa.Table:
+        """The columns of this model; they are copied only where rows are left out."""
+        ours = table.select([name for name in table.column_names if name.startswith(prepared_column(self._model, ""))])
+        return ours if good.all() else ours.filter(pa.array(good))
+
     def _outcomes(self, inputs: Inputs) -> Iterator[tuple[Rows, Tensors | RefusedError]]:
-        """The answer to each batch, or the refusal of a single row; `IN_FLIGHT` batches are at the server at once."""
-        window: deque[tuple[Rows, Request, Pending]] = deque()
+        """The answer to each batch, or the refusal of a single row; as many are at the server as the window says."""
+        in_flight: deque[_Sent] = deque()
         for rows in inputs.batches():
-            window.append(self._sent(inputs, rows))
-            if len(window) == IN_FLIGHT:
-                yield from self._settled(inputs, *window.popleft())
-        while window:
-            yield from self._settled(inputs, *window.popleft())
+            while len(in_flight) >= self.window.size:
+                yield from self._settled(inputs, in_flight.popleft())
+            in_flight.append(self._sent(inputs, rows))
+        while in_flight:
+            yield from self._settled(inputs, in_flight.popleft())
 
-    def _sent(self, inputs: Inputs, rows: Rows) -> tuple[Rows, Request, Pending]:
+    def _sent(self, inputs: Inputs, rows: Rows) -> _Sent:
         request = Request(self._model.name, self._model.version, inputs.tensors(rows), tuple(self._model.results))
-        return rows, request, self._transport.send(request)
+        sent_s = time.monotonic()
+        return _Sent(rows, request, self._transport.send(request), sent_s)
 
-    def _settled(
-        self, inputs: Inputs, rows: Rows, request: Request, pending: Pending
-    ) -> Iterator[tuple[Rows, Tensors | RefusedError]]:
+    def _settled(self, inputs: Inputs, sent: _Sent) -> Iterator[tuple[Rows, Tensors | RefusedError]]:
         """Waits for a batch; one that is refused is sent again in halves until the guilty rows stand alone."""
         try:
-            yield rows, self._answer(request, pending)
+            answer = self._answer(sent)
         except RefusedError as refusal:
-            if len(rows) == 1:
-                yield rows, refusal
+            if len(sent.rows) == 1:
+                self._count(refusal)
+                yield sent.rows, refusal
                 return
-            for half in np.array_split(rows, 2):
-                yield from self._settled(inputs, *self._sent(inputs, half))
+            for half in np.array_split(sent.rows, 2):
+                yield from self._settled(inputs, self._sent(inputs, half))
+            return
+        self._refusals_in_a_row, self._answered_before = 0, sent.request
+        yield sent.rows, answer
 
-    def _answer(self, request: Request, pending: Pending) -> Tensors:
+    def _answer(self, sent: _Sent) -> Tensors:
         try:
-            return pending.result()
+            answer = sent.pending.result()
         except RetryableError:
-            return waited_for(lambda: self._transport.send(request).result(), self._timeout_s)
+            deaths = _DEATHS if len(sent.rows) == 1 else 1
+            return sent_again(self._transport, sent.request, self._timeout_s, deaths)
+        elements = sum(array.size for array in sent.request.inputs.values())
+        self.window.add(Sample(sent.sent_s, time.monotonic(), elements))
+        return answer
 
-    def _count_refusal(self, refusal: RefusedError) -> None:
+    def _count(self, refusal: RefusedError) -> None:
+        """Many refusals one after the other are the rows' fault if the server still answers what it answered before."""
         self._refusals_in_a_row += 1
-        if self._refusals_in_a_row == _REFUSALS_IN_A_ROW:
+        if self._refusals_in_a_row < _REFUSALS_IN_A_ROW:
+            return
+        if not self._still_answers():
             raise FatalError(
                 f"model {self._model.name!r} on {self._transport.address} refused {_REFUSALS_IN_A_ROW} rows one "
                 f"after the other, the last with: {refusal}"
             )
+        self._refusals_in_a_row = 0
+
+    def _still_answers(self) -> bool:
+        if self._answered_before is None:
+            return False
+        one_row = {name: array[:1] for name, array in self._answered_before.inputs.items()}
+        try:
+            sent_again(self._transport, replace(self._answered_before, inputs=one_row), self._timeout_s, _DEATHS)
+        except RefusedError:
+            return False
+        return True

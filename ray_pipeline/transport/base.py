@@ -43,6 +43,10 @@ class Transport(Protocol):
         """Puts a batch in flight without waiting for its answer."""
         ...
 
+    def check_ready(self, timeout_s: float) -> None:
+        """Returns if the server is ready to infer. Raises InferenceError."""
+        ...
+
     def close(self) -> None:
         """Gives the connection back."""
         ...

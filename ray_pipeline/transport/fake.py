@@ -27,6 +27,9 @@ class FakeTransport:
         except InferenceError as error:
             return _FakePending({}, error)
 
+    def check_ready(self, timeout_s: float) -> None:
+        """It always is."""
+
     def close(self) -> None:
         """Nothing to give back."""
 

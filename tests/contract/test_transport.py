@@ -153,6 +153,10 @@ def test_a_server_that_is_not_there_may_come_back(free_port: int) -> None:
     transport.close()
 
 
+def test_a_server_that_is_ready_says_so(transport: Transport) -> None:
+    transport.check_ready(TIMEOUT_S)
+
+
 def test_a_server_tells_what_it_serves(server: NodeServer) -> None:
     transport = GrpcTransport(server.grpc_url)
     transport.check_ready(TIMEOUT_S)

@@ -101,6 +101,49 @@ def write_version(repository: Path, name: str, model: onnx.ModelProto, config: s
     return folder
 
 
+WAITS = """
+import time
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            time.sleep(SECONDS)
+            x = pb_utils.get_input_tensor_by_name(request, "x").as_numpy()
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("y", x)]))
+        return answers
+"""
+"""`y = x` after a while, as of a device that computes by itself. SECONDS is to be replaced."""
+
+LETHAL = """
+import os
+import signal
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            x = pb_utils.get_input_tensor_by_name(request, "x").as_numpy()
+            if (x < 0).any():
+                os.kill(os.getppid(), signal.SIGKILL)
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("y", x)]))
+        return answers
+"""
+"""`y = x`; the whole server dies of a number below 0."""
+
+
+def write_python_version(repository: Path, name: str, code: str, config: str) -> None:
+    """Writes version 1 of a model that is a program, with the text of its `config.pbtxt`."""
+    folder = repository / name / "1"
+    folder.mkdir(parents=True)
+    (folder / "model.py").write_text(code)
+    (folder.parent / "config.pbtxt").write_text(f'name: "{name}"\nbackend: "python"\n{config}')
+
+
 def tensors(direction: str, name: str, data_type: str, dims: Sequence[int]) -> str:
     """One `input` or `output` entry of a `config.pbtxt`."""
     return f'{direction} [{{ name: "{name}" data_type: TYPE_{data_type} dims: {list(dims)} }}]\n'

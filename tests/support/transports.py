@@ -1,7 +1,10 @@
-"""A fake server that notes how many batches were in flight at once."""
+"""Fake servers that note how many batches were in flight at once, and that die of some requests."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ray_pipeline.errors import RetryableError
 from ray_pipeline.transport.base import Pending, Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
 
@@ -25,3 +28,44 @@ class _WatchedPending:
     def result(self) -> Tensors:
         self._transport.in_flight -= 1
         return self._pending.result()
+
+
+class MortalTransport(FakeTransport):
+    """A server that dies of each request of which `lethal` is true, and is back when it is looked for once more.
+
+    What was in flight is lost with it. `deaths` counts.
+    """
+
+    def __init__(self, answer: Callable[[Request], Tensors], lethal: Callable[[Request], bool]) -> None:
+        super().__init__(answer)
+        self.deaths = 0
+        self._lethal, self._is_down = lethal, False
+
+    def check_ready(self, timeout_s: float) -> None:
+        """Once after each death it is not."""
+        if self._is_down:
+            self._is_down = False
+            raise self._lost()
+
+    def send(self, request: Request) -> Pending:
+        """What is sent reaches the server when a result is asked for, after what was sent before."""
+        return _MortalPending(self, request, self.deaths)
+
+    def answered(self, request: Request, sent_to_life: int) -> Tensors:
+        """The answer, if the server lives that long."""
+        if sent_to_life == self.deaths and self._lethal(request):
+            self.deaths, self._is_down = self.deaths + 1, True
+        if sent_to_life != self.deaths:
+            raise self._lost()
+        return super().send(request).result()
+
+    def _lost(self) -> RetryableError:
+        return RetryableError("server fake: Socket closed (UNAVAILABLE)")
+
+
+class _MortalPending:
+    def __init__(self, transport: MortalTransport, request: Request, life: int) -> None:
+        self._transport, self._request, self._life = transport, request, life
+
+    def result(self) -> Tensors:
+        return self._transport.answered(self._request, self._life)

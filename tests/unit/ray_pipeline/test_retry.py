@@ -5,8 +5,11 @@ from collections.abc import Iterator
 import pytest
 import stamina
 
-from ray_pipeline.errors import FatalError, RefusedError, RetryableError
-from ray_pipeline.retry import waited_for
+from ray_pipeline.errors import FatalError, RefusedError, RetryableError, ServerDiedError
+from ray_pipeline.retry import sent_again, waited_for
+from ray_pipeline.transport.base import Request, Tensors
+from ray_pipeline.transport.fake import FakeTransport
+from tests.support.transports import MortalTransport
 
 TIMEOUT_S = 0.05
 
@@ -54,3 +57,47 @@ def test_what_waiting_cannot_heal_passes_at_once(error: Exception) -> None:
     with pytest.raises(type(error)):
         waited_for(attempts, 60)
     assert attempts.tries == 1
+
+
+REQUEST = Request("m", 1, {}, ())
+
+
+def nothing(request: Request) -> Tensors:
+    return {}
+
+
+@pytest.mark.usefixtures("without_pauses")
+def test_a_server_that_dies_each_time_of_a_request_is_not_sent_it_for_ever() -> None:
+    transport = MortalTransport(nothing, lambda request: True)
+    with pytest.raises(ServerDiedError, match=r"server fake was ready, got this request and died, 3 times: .*Socket"):
+        sent_again(transport, REQUEST, 60, deaths=3)
+    assert transport.deaths == 3
+
+
+@pytest.mark.usefixtures("without_pauses")
+def test_a_server_that_died_of_something_else_answers_when_it_is_back() -> None:
+    lives = iter([True, True])
+    transport = MortalTransport(lambda request: {}, lambda request: next(lives, False))
+    assert sent_again(transport, REQUEST, 60, deaths=3) == {}
+    assert transport.deaths == 2
+
+
+@pytest.mark.usefixtures("without_pauses")
+def test_a_server_that_lives_but_has_no_room_is_asked_on_and_never_blamed_on_the_request() -> None:
+    attempts = Attempts(RetryableError("no room"), succeeds_at=5)
+
+    def answer(request: Request) -> Tensors:
+        attempts()
+        return {}
+
+    assert sent_again(FakeTransport(answer), REQUEST, 60, deaths=1) == {}
+    assert attempts.tries == 5
+
+
+def test_a_server_that_died_and_does_not_come_back_is_fatal() -> None:
+    class Gone(FakeTransport):
+        def check_ready(self, timeout_s: float) -> None:
+            raise RetryableError("server fake: not there")
+
+    with pytest.raises(FatalError, match=r"server fake: not there; tried \d+ times over 0\.05 s"):
+        sent_again(Gone(nothing), REQUEST, TIMEOUT_S, deaths=3)

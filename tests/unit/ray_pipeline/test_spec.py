@@ -49,6 +49,7 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
     assert (spec.input.uri, spec.input.keep, spec.input.rows_per_chunk) == ("s3://corpus/texts", ("id",), 4096)
     assert spec.models[0].inputs == {"text": "body"}
     assert spec.models[0].version is None
+    assert spec.output.on_nonfinite == "reject"
     assert spec.storage.endpoint_url == "http://127.0.0.1:9000"
 
 
@@ -57,6 +58,7 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
     [
         ("keep =", "kepe =", "input.kepe: unknown key; did you mean 'keep'?"),
         ("name =", "nmae =", "models.0.nmae: unknown key; did you mean 'name'?"),
+        ('s3://corpus/embeddings"', 's3://x"\non_nonfinite = "drop"', "output.on_nonfinite: Input should be 'rej"),
         ("[triton]", "[tritno]", "tritno: unknown key; did you mean 'triton'?"),
         ("endpoint_url", "zone", "storage.zone: unknown key; known here: endpoint_url"),
         ('name = "minilm"', "", "models.0.name: missing"),

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from ray_pipeline.chunk import ERROR, REASON, STAGE, chunk_of
-from ray_pipeline.errors import RefusedError
+from ray_pipeline.errors import FatalError, RefusedError
 from ray_pipeline.prepare.rows import prepare
 from ray_pipeline.scoring.actor import score_chunk
 from ray_pipeline.scoring.model import ModelScorer
@@ -62,3 +63,24 @@ def test_a_scored_table_is_still_exactly_its_chunk_and_carries_nothing_prepared(
     table, _ = scored("words", "numbers")
     assert chunk_of(table) == chunk_of_rows(4, first_row=8)
     assert [name for name in table.column_names if ":" in name] == []
+
+
+def not_finite(request: Request) -> Tensors:
+    x = request.inputs["x"][:, 0]
+    return {"y": np.where(x == 3, np.float32("nan"), x)}
+
+
+def scorers(**options: bool) -> list[ModelScorer]:
+    return [ModelScorer(NUMBERS, FakeTransport(not_finite), 1.0, **options)]
+
+
+def test_an_answer_that_is_not_finite_rejects_its_row() -> None:
+    table = score_chunk(prepare(ROWS, [NUMBERS], ["id"]), scorers())
+    assert table[STAGE].to_pylist() == [None, None, "score", None]
+    assert table[REASON].to_pylist()[2] == "1 of 1 numbers of output 'y' are NaN or infinite"
+    assert table["y"].to_pylist() == [1, -1, None, 4]
+
+
+def test_an_answer_that_is_not_finite_ends_the_job_where_that_is_wanted_and_names_object_and_row() -> None:
+    with pytest.raises(FatalError, match=r"^a\.parquet row 10: 1 of 1 numbers of output 'y' are NaN or infinite; "):
+        score_chunk(prepare(ROWS, [NUMBERS], ["id"]), scorers(), fail_on_nonfinite=True)

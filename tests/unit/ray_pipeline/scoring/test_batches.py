@@ -27,8 +27,8 @@ def test_each_row_is_in_one_batch_and_every_limit_holds(
     ("lengths", "max_rows", "max_elements", "sizes"),
     [
         ([5] * 10, 4, None, [4, 4, 2]),
-        ([1] * 6 + [10] * 2, 8, 20, [6, 2]),
-        ([100, 1, 100, 1], 8, 100, [2, 1, 1]),
+        ([1] * 6 + [10] * 2, 8, 20, [2, 6]),
+        ([100, 1, 100, 1], 8, 100, [1, 1, 2]),
         ([1000], 8, 100, [1]),
         ([], 8, 100, []),
     ],
@@ -38,6 +38,11 @@ def test_batches_are_as_full_as_the_limits_let_them_be(
 ) -> None:
     batches = cut(np.array(lengths, np.int64), max_rows, max_elements, padding=True)
     assert [len(batch) for batch in batches] == sizes
+
+
+def test_the_longest_come_first() -> None:
+    batches = cut(np.array([1, 9, 5, 9]), 2, None, padding=True)
+    assert [batch.tolist() for batch in batches] == [[1, 3], [2, 0]]
 
 
 def test_rows_of_one_length_stay_in_order() -> None:

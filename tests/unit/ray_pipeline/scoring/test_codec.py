@@ -56,6 +56,29 @@ def test_answers_of_a_moving_shape_keep_their_own_lengths(dtype: Dtype, shape: t
     assert column.to_pylist() == [[], None, long[0].tolist()]
 
 
+def test_answers_with_several_moving_axes_keep_each_its_own_shape() -> None:
+    tensor = TensorSpec("y", "INT64", (-1, 2, -1))
+    first, last = np.arange(12).reshape(1, 2, 2, 3), np.arange(2).reshape(1, 1, 2, 1)
+    answers = Answers(tensor, 3)
+    answers.put(np.array([2]), last)
+    answers.put(np.array([0]), first)
+    assert answers.to_arrow(TWO_OF_THREE).to_pylist() == [first[0].tolist(), None, last[0].tolist()]
+
+
+def test_an_axis_that_moves_inside_one_that_does_not_is_empty_where_there_is_no_answer() -> None:
+    answers = Answers(TensorSpec("y", "FP16", (2, -1)), 3)
+    answers.put(np.array([0, 2]), np.ones((2, 2, 3), np.float16))
+    assert answers.to_arrow(TWO_OF_THREE).to_pylist() == [[[1] * 3] * 2, None, [[1] * 3] * 2]
+
+
+def test_numbers_of_a_fixed_shape_reach_arrow_without_a_copy() -> None:
+    answers = Answers(TensorSpec("y", "FP32", (3,)), 2)
+    answers.put(np.array([0, 1]), np.ones((2, 3), np.float32))
+    answered = np.array([True, True])
+    one, other = answers.to_arrow(answered), answers.to_arrow(answered)
+    assert one.values.buffers()[1].address == other.values.buffers()[1].address
+
+
 @pytest.mark.parametrize(
     ("shape", "values"),
     [
@@ -90,6 +113,8 @@ def test_a_chunk_without_answers_is_a_column_of_nulls() -> None:
     for shape in ((), (2,), (-1,)):
         column = Answers(TensorSpec("y", "FP32", shape), 2).to_arrow(np.array([False, False]))
         assert column.to_pylist() == [None, None]
+        nothing = Answers(TensorSpec("y", "FP32", shape), 0).to_arrow(np.array([], np.bool_))
+        assert (len(nothing), nothing.type) == (0, column.type)
 
 
 @each_dtype
@@ -107,6 +132,15 @@ def test_shorter_rows_are_filled_up_at_their_end() -> None:
     lists = RowLists.of(pa.chunked_array([pa.array([[1], [], [1, 2, 3]], pa.list_(pa.int32()))]))
     assert lists.lengths.tolist() == [1, 0, 3]
     assert lists.stacked(np.array([2, 0, 1]), fill=9).tolist() == [[1, 2, 3], [1, 9, 9], [9, 9, 9]]
+
+
+def test_rows_of_one_length_that_follow_each_other_are_not_copied() -> None:
+    lists = RowLists.of(pa.chunked_array([pa.array([[9], [1, 2], [3, 4], [5, 6]], pa.list_(pa.int32()))]))
+    neighbours = lists.stacked(np.array([1, 2]))
+    assert neighbours.tolist() == [[1, 2], [3, 4]]
+    assert np.shares_memory(neighbours, lists.values)
+    assert lists.stacked(np.array([2, 1])).tolist() == [[3, 4], [1, 2]]
+    assert lists.stacked(np.array([3, 1])).tolist() == [[5, 6], [1, 2]]
 
 
 def test_rows_from_the_middle_of_a_column_in_pieces_are_the_right_ones() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,10 +13,13 @@ from hypothesis import strategies as st
 
 from ray_pipeline.errors import FatalError, RefusedError, RetryableError
 from ray_pipeline.prepare.rows import prepared_column
-from ray_pipeline.scoring.model import IN_FLIGHT, ModelScorer, Scored
+from ray_pipeline.rejection import Rejection
+from ray_pipeline.scoring.model import NONFINITE, ModelScorer, Scored
+from ray_pipeline.scoring.window import LEAST, MOST
 from ray_pipeline.transport.base import Request, Tensors
+from ray_pipeline.transport.fake import FakeTransport
 from tests.support.job_models import tensor_model, text_model
-from tests.support.transports import WatchedTransport
+from tests.support.transports import MortalTransport, WatchedTransport
 
 TIMEOUT_S = 0.05
 NUMBERS = tensor_model()
@@ -42,6 +47,20 @@ def refusing(guilty: set[int]) -> Callable[[Request], Tensors]:
     return answer
 
 
+def answering(rows: int) -> Callable[[Request], Tensors]:
+    """Answers so many rows, and refuses all others."""
+    left = rows
+
+    def answer(request: Request) -> Tensors:
+        nonlocal left
+        left -= len(request.inputs["x"])
+        if left < 0:
+            raise RefusedError("broken")
+        return doubled(request)
+
+    return answer
+
+
 def failing(times: int, error: Exception) -> Callable[[Request], Tensors]:
     left = iter([error] * times)
 
@@ -53,7 +72,13 @@ def failing(times: int, error: Exception) -> Callable[[Request], Tensors]:
     return answer
 
 
-def scored(transport: WatchedTransport, rows: int, good: list[bool] | None = None) -> Scored:
+def times_sent(transport: FakeTransport) -> int:
+    """How often the row was sent that was sent most often."""
+    sent = Counter(row for request in transport.requests for row in request.inputs["x"][:, 0].tolist())
+    return max(sent.values())
+
+
+def scored(transport: FakeTransport, rows: int, good: list[bool] | None = None) -> Scored:
     """Scores the rows 0, 1, 2, ...; their answers should be their doubles."""
     return ModelScorer(NUMBERS, transport, TIMEOUT_S).score(prepared(rows), np.array(good or [True] * rows))
 
@@ -99,16 +124,17 @@ def test_halving_finds_the_guilty_rows_and_no_others(rows: int, guilty: set[int]
     transport = WatchedTransport(refusing(guilty))
     found = scored(transport, rows)
     guilty_here = {row for row in guilty if row < rows}
-    assert found.refused == dict.fromkeys(guilty_here, "bad batch of 1")
+    assert found.refused == dict.fromkeys(guilty_here, Rejection("RefusedError", "bad batch of 1"))
     assert found.columns["y"].to_pylist() == [None if row in guilty_here else row * 2 for row in range(rows)]
-    assert transport.most_in_flight <= IN_FLIGHT
+    assert transport.most_in_flight <= MOST
+    assert times_sent(transport) <= 1 + math.ceil(math.log2(NUMBERS.most_rows))
 
 
 def test_as_many_batches_are_in_flight_as_allowed_and_never_more() -> None:
     transport = WatchedTransport(doubled)
     scored(transport, 40)
     assert len(transport.requests) == 10
-    assert transport.most_in_flight == IN_FLIGHT
+    assert LEAST <= transport.most_in_flight <= MOST
     assert transport.in_flight == 0
 
 
@@ -130,7 +156,7 @@ def test_what_no_request_can_heal_ends_the_job_at_once() -> None:
     transport = WatchedTransport(failing(1000, FatalError("model gone")))
     with pytest.raises(FatalError, match="model gone"):
         scored(transport, 40)
-    assert len(transport.requests) <= IN_FLIGHT
+    assert len(transport.requests) <= LEAST
 
 
 def test_a_server_that_refuses_everything_ends_the_job() -> None:
@@ -141,8 +167,15 @@ def test_a_server_that_refuses_everything_ends_the_job() -> None:
 
 
 def test_a_server_that_breaks_after_good_answers_ends_the_job() -> None:
+    transport = WatchedTransport(answering(8))
     with pytest.raises(FatalError, match="refused 32 rows one after the other"):
-        scored(WatchedTransport(refusing(set(range(4, 40)))), 40)
+        scored(transport, 80)
+    assert transport.requests[-1].inputs["x"].tolist() == [[4.0]]  # a row that was answered before
+
+
+def test_many_guilty_rows_one_after_the_other_are_the_rows_fault_if_the_server_still_answers() -> None:
+    guilty = set(range(4, 300))
+    assert set(scored(WatchedTransport(refusing(guilty)), 304).refused) == guilty
 
 
 def test_refusals_count_over_chunks_until_a_row_is_answered() -> None:
@@ -156,3 +189,57 @@ def test_refusals_count_over_chunks_until_a_row_is_answered() -> None:
 def test_guilty_rows_with_good_ones_between_them_are_the_rows_fault() -> None:
     guilty = set(range(0, 400, 2))
     assert set(scored(WatchedTransport(refusing(guilty)), 400).refused) == guilty
+
+
+def test_the_window_is_kept_from_chunk_to_chunk() -> None:
+    scorer = ModelScorer(NUMBERS, WatchedTransport(doubled), TIMEOUT_S)
+    window = scorer.window
+    scorer.score(prepared(4), np.ones(4, np.bool_))
+    assert scorer.window is window
+
+
+def not_finite(request: Request) -> Tensors:
+    """Row 1 is NaN, row 2 infinite."""
+    x = request.inputs["x"][:, 0]
+    return {"y": np.select([x == 1, x == 2], [np.nan, -np.inf], x).astype(np.float32)}
+
+
+def test_a_row_whose_answer_is_not_finite_is_refused_with_the_output_and_how_many() -> None:
+    found = scored(FakeTransport(not_finite), 4)
+    told = Rejection(NONFINITE, "1 of 1 numbers of output 'y' are NaN or infinite")
+    assert found.refused == {1: told, 2: told}
+    assert found.columns["y"].to_pylist() == [0, None, None, 3]
+
+
+def test_answers_that_are_not_finite_are_kept_where_that_is_wanted() -> None:
+    scorer = ModelScorer(NUMBERS, FakeTransport(not_finite), TIMEOUT_S, keep_nonfinite=True)
+    found = scorer.score(prepared(4), np.ones(4, np.bool_))
+    assert found.refused == {}
+    np.testing.assert_array_equal(found.columns["y"].to_numpy(), [0, np.nan, -np.inf, 3])
+
+
+def lethal(*guilty: int) -> MortalTransport:
+    return MortalTransport(doubled, lambda request: bool(np.isin(request.inputs["x"][:, 0], guilty).any()))
+
+
+def patiently_scored(transport: FakeTransport, rows: int) -> Scored:
+    with stamina.set_testing(True, attempts=5):  # no pauses
+        return ModelScorer(NUMBERS, transport, 60).score(prepared(rows), np.ones(rows, np.bool_))
+
+
+def test_a_row_that_kills_the_server_each_time_is_refused_and_no_other() -> None:
+    transport = lethal(6)
+    found = patiently_scored(transport, 16)
+    assert found.columns["y"].to_pylist() == [None if row == 6 else row * 2 for row in range(16)]
+    refusal = found.refused.pop(6)
+    assert (found.refused, refusal.error) == ({}, "ServerDiedError")
+    assert refusal.message == (
+        "server fake was ready, got this request and died, 3 times: server fake: Socket closed (UNAVAILABLE)"
+    )
+    # In company, alone, both halves in which it was, twice each, and three times without the others.
+    assert transport.deaths <= 1 + 1 + 2 * 2 + 3
+
+
+def test_rows_that_were_in_flight_when_the_server_died_are_not_to_blame() -> None:
+    transport = lethal(3, 9)
+    assert set(patiently_scored(transport, 40).refused) == {3, 9}

@@ -1,0 +1,47 @@
+"""What a running server has: which versions of a model, and from which repository."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ray_pipeline.errors import FatalError
+from ray_pipeline.retry import waited_for
+from ray_pipeline.transport.grpc import GrpcTransport
+from triton_models.server.options import is_loopback
+from triton_models.server.register import repository_served_on
+
+
+def repository_behind(url: str, home: Path) -> str | None:
+    """The repository that the server at `url` loads, if it is a `rayton serve` of this machine with this home."""
+    address = urlsplit(f"//{url}")
+    local = is_loopback("127.0.0.1" if address.hostname == "localhost" else address.hostname or "")
+    return repository_served_on(home, address.port or 8001) if local else None
+
+
+def served_versions(url: str, wanted: Sequence[tuple[str, int | None]], timeout_s: float) -> list[int]:
+    """The version of each model: the one that is wanted, or the newest that the server has ready.
+
+    Raises FatalError if the server is not there, or does not have one of them.
+    """
+    with closing(GrpcTransport(url)) as transport:
+        waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
+        return [_served_version(transport, name, version, timeout_s) for name, version in wanted]
+
+
+def _served_version(transport: GrpcTransport, name: str, wanted: int | None, timeout_s: float) -> int:
+    there = transport.models(timeout_s)
+    if name not in there:
+        raise FatalError(
+            f"server {transport.address} has no model {name!r} ready; it has {', '.join(there) or 'none'}. "
+            "Publish it with `rayton export`, then start the server again or load it"
+        )
+    versions = transport.versions(name, timeout_s)
+    if wanted is not None and wanted not in versions:
+        raise FatalError(
+            f"server {transport.address} has version {', '.join(map(str, versions))} of {name!r} ready, not {wanted}; "
+            "let its version_policy load that one, or score with another version into a new folder"
+        )
+    return wanted or versions[-1]
