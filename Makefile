@@ -33,5 +33,6 @@ check: setup
 
 bench: runtime
 	$(BIN)/python -m benchmarks.hop
+	$(BIN)/python -m benchmarks.transport
 	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.big_model

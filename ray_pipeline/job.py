@@ -22,7 +22,8 @@ from ray_pipeline.placement import FindServer, connected
 from ray_pipeline.plan import Plan, make_plan
 from ray_pipeline.refresh import refreshed
 from ray_pipeline.report import Report
-from ray_pipeline.servers import SameAddress, repository_of, resolve_versions, started_servers
+from ray_pipeline.scoring.actor import Scoring
+from ray_pipeline.servers import SameAddress, repository_of, resolve_versions, started_servers, ways_to
 from ray_pipeline.sinks.formats import SINKS
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.spec import JobSpec
@@ -72,6 +73,7 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             _begin(spec, output, plan, again)
             report.resolved(models, nodes)
             with _servers(spec, repository, models, home, nodes) as find_server:
+                report.connected(ways_to(find_server, spec.triton, nodes))
                 scored = _scored(spec, plan, output, models, len(nodes), find_server, report)
                 results = list(_bearable(report.watched(Ledger(output).noted(scored)), spec, plan))
             totals = finish(output, SINKS[spec.output.format], plan, results)
@@ -184,7 +186,8 @@ def _scored(
         models=tuple(models),
         keep=spec.input.keep,
     )
-    return score_chunks(chunks, flow, nodes, find_server, spec.triton.timeout_s, spec.output.on_nonfinite)
+    scoring = Scoring(spec.triton.timeout_s, spec.triton.transport, spec.output.on_nonfinite)
+    return score_chunks(chunks, flow, nodes, find_server, scoring)
 
 
 @contextmanager

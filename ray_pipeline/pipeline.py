@@ -18,11 +18,10 @@ from ray_pipeline.chunk import Chunk
 from ray_pipeline.models import JobModel
 from ray_pipeline.placement import SERVER_RESOURCE, FindServer
 from ray_pipeline.prepare.rows import prepare
-from ray_pipeline.scoring.actor import Scorer
+from ray_pipeline.scoring.actor import Scorer, Scoring
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.part import PartResult, write_part
 from ray_pipeline.sources.chunks import read_chunk
-from ray_pipeline.spec import OnNonfinite
 from triton_models.storage import Storage
 
 _WRITE_CPUS = 0.25
@@ -41,12 +40,7 @@ class Flow:
 
 
 def score_chunks(
-    chunks: Sequence[Chunk],
-    flow: Flow,
-    nodes: int,
-    find_server: FindServer,
-    timeout_s: float,
-    on_nonfinite: OnNonfinite = "reject",
+    chunks: Sequence[Chunk], flow: Flow, nodes: int, find_server: FindServer, scoring: Scoring
 ) -> Iterator[PartResult]:
     """Scores chunks on `nodes` nodes at once; gives the result of each as it is committed, in no order.
 
@@ -54,7 +48,7 @@ def score_chunks(
     """
     # Large arguments go through the object store, and an actor whose arguments were lost there cannot be restarted.
     models = [replace(model, tokenizer="") for model in flow.models]
-    arguments = {"models": models, "find_server": find_server, "timeout_s": timeout_s, "on_nonfinite": on_nonfinite}
+    arguments = {"models": models, "find_server": find_server, "scoring": scoring}
     return through_actors(chunks, flow, nodes, Scorer, arguments)
 
 

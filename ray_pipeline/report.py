@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -14,8 +15,10 @@ from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh, named
 from ray_pipeline.sinks.part import PartResult
+from ray_pipeline.transport.choose import Choice
 
 _LINE_EVERY_S = 10.0
+_WAYS = {"grpc": "gRPC", "shared_memory": "shared memory"}
 
 
 class Report:
@@ -44,6 +47,12 @@ class Report:
         """Says which versions score, and on how many nodes."""
         names = ", ".join(f"{model.name} version {model.version}" for model in models)
         self._say(f"model   {names}, on {len(nodes)} node{'s' if len(nodes) != 1 else ''}")
+
+    def connected(self, ways: Sequence[Choice]) -> None:
+        """Says how batches reach the servers of the nodes, and why so."""
+        for way, nodes in Counter(ways).items():
+            where = f" on {nodes} of {len(ways)} nodes" if nodes < len(ways) else ""
+            self._say(f"send    through {_WAYS[way.transport]}{where}: {way.why}")
 
     def remaining(self, chunks: Sequence[Chunk], committed: int) -> None:
         """Says what is left to do."""

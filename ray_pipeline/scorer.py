@@ -15,7 +15,7 @@ from ray_pipeline.errors import ScorerError
 from ray_pipeline.models import JobModel, check_input_types, job_model
 from ray_pipeline.prepare.rows import prepared_columns
 from ray_pipeline.rejection import Rejections
-from ray_pipeline.scoring.actor import connected_scorers
+from ray_pipeline.scoring.actor import Scoring, connected_scorers
 from ray_pipeline.scoring.model import ModelScorer
 from ray_pipeline.served import repository_behind, served_versions
 from ray_pipeline.spec import ModelSpec, TritonSpec
@@ -112,7 +112,8 @@ class TritonScorer:
         repository = self._repository_with_card()
         (version,) = served_versions(self._url, [(spec.name, spec.version)], self._timeout_s)
         model = job_model(spec, repository, version)
-        (scorer,) = connected_scorers([model], self._url, self._timeout_s, keep_nonfinite=self._keep_nonfinite)
+        scoring = Scoring(self._timeout_s, on_nonfinite="keep" if self._keep_nonfinite else "reject")
+        (scorer,) = connected_scorers([model], self._url, scoring)
         return model, scorer
 
     def _repository_with_card(self) -> Storage:

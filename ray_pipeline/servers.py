@@ -15,9 +15,11 @@ from typing import Any
 import ray
 
 from ray_pipeline.errors import FatalError, JobFileError
-from ray_pipeline.placement import on_node
+from ray_pipeline.placement import FindServer, on_node
 from ray_pipeline.served import repository_behind, served_versions
-from ray_pipeline.spec import JobSpec
+from ray_pipeline.spec import JobSpec, TritonSpec
+from ray_pipeline.transport.base import WantedTransport
+from ray_pipeline.transport.choose import Choice, choose
 from triton_models.repository.checkout import check_out
 from triton_models.repository.versions import newest
 from triton_models.server.options import ServerOptions
@@ -85,6 +87,21 @@ def resolve_versions(spec: JobSpec, fixed: Sequence[int | None], repository: Sto
     ask = ray.remote(served_versions).options(num_cpus=0, scheduling_strategy=on_node(node))
     versions: list[int] = ray.get(ask.remote(spec.triton.url, wanted, spec.triton.timeout_s))
     return versions
+
+
+def ways_to(find_server: FindServer, triton: TritonSpec, nodes: Sequence[str]) -> list[Choice]:
+    """How each node's actor will reach its server. Raises FatalError if it cannot as the job file wants it."""
+    ask = ray.remote(_way_to).options(num_cpus=0)
+    return ray.get(
+        [
+            ask.options(scheduling_strategy=on_node(node)).remote(find_server, triton.transport, triton.timeout_s)
+            for node in nodes
+        ]
+    )
+
+
+def _way_to(find_server: FindServer, wanted: WantedTransport, timeout_s: float) -> Choice:
+    return choose(find_server(), wanted, timeout_s)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ray_pipeline.chunk import INTERNAL
 from ray_pipeline.errors import JobFileError
+from ray_pipeline.transport.base import WantedTransport
 
 _HOST_AND_PORT = re.compile(r"[^/\s]+:\d+")
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -61,12 +62,13 @@ class TritonSpec(_Section):
     """`[triton]`: a running server (`url`), or a repository from which each node gets a server for the life of the job.
 
     With both, the running server is used and the cards come from the repository. `timeout_s` is how long a server that
-    does not answer is waited for.
+    does not answer is waited for. `transport` is how batches reach it: `auto` is `shared_memory` where it works.
     """
 
     url: NonEmpty | None = None
     repository: NonEmpty | None = None
     timeout_s: float = Field(default=60.0, gt=0)
+    transport: WantedTransport = "auto"
 
     @model_validator(mode="after")
     def _some_server(self) -> Self:

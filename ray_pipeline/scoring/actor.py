@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,27 +15,32 @@ from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, 
 from ray_pipeline.retry import waited_for
 from ray_pipeline.scoring.model import NONFINITE, ModelScorer
 from ray_pipeline.spec import OnNonfinite
+from ray_pipeline.transport.base import WantedTransport
+from ray_pipeline.transport.choose import open_transport
 from ray_pipeline.transport.grpc import GrpcTransport
 from triton_models.config.tensors import inputs_of, outputs_of
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How an actor scores: how long a server that does not answer is waited for, how batches reach it, and what becomes
+    of a row whose answer holds NaN or infinite numbers.
+    """
+
+    timeout_s: float
+    transport: WantedTransport = "auto"
+    on_nonfinite: OnNonfinite = "reject"
 
 
 class Scorer:
     """Takes prepared chunks and gives scored ones, one at a time and whole.
 
     `find_server` gives the address of this node's server. The first chunk connects: it raises FatalError if the server
-    is not ready within `timeout_s`, or serves other tensors than the cards of the models say. `on_nonfinite` says what
-    becomes of a row whose answer holds NaN or infinite numbers.
+    is not ready in time, or serves other tensors than the cards of the models say.
     """
 
-    def __init__(
-        self,
-        models: Sequence[JobModel],
-        find_server: Callable[[], str],
-        timeout_s: float,
-        on_nonfinite: OnNonfinite = "reject",
-    ) -> None:
-        self._models, self._find_server, self._timeout_s = models, find_server, timeout_s
-        self._on_nonfinite: OnNonfinite = on_nonfinite
+    def __init__(self, models: Sequence[JobModel], find_server: Callable[[], str], scoring: Scoring) -> None:
+        self._models, self._find_server, self._scoring = models, find_server, scoring
         self._scorers: list[ModelScorer] = []
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -46,24 +51,22 @@ class Scorer:
         if not self._scorers:
             # Not in the constructor: Ray tells of an error there only that an actor died.
             self._scorers = self._connected()
-        return score_chunk(table, self._scorers, fail_on_nonfinite=self._on_nonfinite == "fail")
+        return score_chunk(table, self._scorers, fail_on_nonfinite=self._scoring.on_nonfinite == "fail")
 
     def _connected(self) -> list[ModelScorer]:
-        keep = self._on_nonfinite == "keep"
-        return connected_scorers(self._models, self._find_server(), self._timeout_s, keep_nonfinite=keep)
+        return connected_scorers(self._models, self._find_server(), self._scoring)
 
 
-def connected_scorers(
-    models: Sequence[JobModel], address: str, timeout_s: float, *, keep_nonfinite: bool
-) -> list[ModelScorer]:
+def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring) -> list[ModelScorer]:
     """A scorer for each model over one connection to a server.
 
-    Raises FatalError if the server is not ready within `timeout_s`, or serves other tensors than the cards say.
+    Raises FatalError if the server is not ready in time, or serves other tensors than the cards say.
     """
-    transport = GrpcTransport(address)
+    timeout_s, keep = scoring.timeout_s, scoring.on_nonfinite == "keep"
+    transport = open_transport(address, scoring.transport, timeout_s)
     waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
     served = [_as_served(model, transport, timeout_s) for model in models]
-    return [ModelScorer(model, transport, timeout_s, keep_nonfinite=keep_nonfinite) for model in served]
+    return [ModelScorer(model, transport, timeout_s, keep_nonfinite=keep) for model in served]
 
 
 def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer], *, fail_on_nonfinite: bool = False) -> pa.Table:

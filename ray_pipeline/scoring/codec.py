@@ -27,7 +27,8 @@ class RowLists:
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> RowLists:
         """Takes a list column without nulls; copies nothing where its numbers lie in one piece."""
-        array = column.combine_chunks()
+        # Arrow copies even a single piece when it puts pieces together.
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         offsets = array.offsets.to_numpy().astype(np.int64)
         return cls(array.values.to_numpy(zero_copy_only=False), offsets)
 

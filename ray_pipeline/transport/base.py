@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 Tensors = dict[str, np.ndarray[Any, Any]]
+TransportName = Literal["grpc", "shared_memory"]
+WantedTransport = Literal["auto", "grpc", "shared_memory"]
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import grpc
-import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
-from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RetryableError
+from ray_pipeline.transport import wire
 from ray_pipeline.transport.base import Request, Tensors
-from triton_models.tensors import dtype_of, dtype_of_numpy
 
 _REQUEST_TIMEOUT_S = 120.0
 _ASK_S = 10.0
@@ -83,11 +81,14 @@ class GrpcTransport:
         self.address = address
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._model_infer = self._channel.unary_unary(
+            wire.METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString
+        )
 
-    def send(self, request: Request) -> _GrpcPending:
+    def send(self, request: Request) -> GrpcPending:
         """Puts a batch in flight."""
-        call = self._stub.ModelInfer.future(_encoded(request), timeout=_REQUEST_TIMEOUT_S)
-        return _GrpcPending(call, self, request)
+        message = wire.encoded(wire.head_of(request), list(request.inputs.values()))
+        return GrpcPending(self._call_of(message), self, request)
 
     def versions(self, model: str, timeout_s: float) -> list[int]:
         """The versions of a model that the server has ready, smallest first. Raises InferenceError."""
@@ -113,6 +114,11 @@ class GrpcTransport:
         if not self._call(self._stub.ServerReady, service_pb2.ServerReadyRequest(), timeout_s).ready:
             raise RetryableError(f"server {self.address} is there but not ready")
 
+    def extensions(self, timeout_s: float) -> list[str]:
+        """What the server can do beyond the protocol that all servers speak. Raises InferenceError."""
+        found = self._call(self._stub.ServerMetadata, service_pb2.ServerMetadataRequest(), timeout_s)
+        return sorted(found.extensions)
+
     def error_about(self, error: grpc.RpcError, model: str, version: int) -> InferenceError:
         """Our error for a failed call about one version; the server is asked whether it has retired that version."""
         found = error_of(error, self.address)
@@ -129,6 +135,9 @@ class GrpcTransport:
         """Closes the channel; batches in flight are cancelled."""
         self._channel.close()
 
+    def _call_of(self, message: bytes) -> Any:
+        return self._model_infer.future(message, timeout=_REQUEST_TIMEOUT_S)
+
     def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
         try:
             return method(request, timeout=timeout_s)
@@ -136,48 +145,21 @@ class GrpcTransport:
             raise error_of(error, self.address) from error
 
 
-class _GrpcPending:
+class GrpcPending:
+    """A request in flight on a channel."""
+
     def __init__(self, call: Any, transport: GrpcTransport, request: Request) -> None:
         self._call, self._transport = call, transport
         self._model, self._version = request.model, request.version  # and not its tensors
 
     def result(self) -> Tensors:
+        """Waits for the answer."""
+        return wire.decoded(self._answer())
+
+    def _answer(self) -> Any:
         try:
-            return _decoded(self._call.result())
+            return self._call.result()
         except grpc.RpcError as error:
             raise self._transport.error_about(error, self._model, self._version) from error
         except grpc.FutureCancelledError as error:
             raise RetryableError(f"server {self._transport.address}: the request was cancelled") from error
-
-
-def _encoded(request: Request) -> Any:
-    message = service_pb2.ModelInferRequest(model_name=request.model, model_version=str(request.version))
-    for name, array in request.inputs.items():
-        dtype = dtype_of_numpy(array.dtype).triton
-        message.inputs.add(name=name, datatype=dtype, shape=array.shape)
-        message.raw_input_contents.append(_raw(array))
-    for name in request.outputs:
-        message.outputs.add(name=name)
-    return message
-
-
-def _raw(array: np.ndarray[Any, Any]) -> bytes:
-    if array.dtype == np.object_:
-        serialized: bytes = serialize_byte_tensor(array).item() if array.size else b""
-        return serialized
-    return np.ascontiguousarray(array).tobytes()
-
-
-def _decoded(message: Any) -> Tensors:
-    return {
-        output.name: _array(output, raw)
-        for output, raw in zip(message.outputs, message.raw_output_contents, strict=True)
-    }
-
-
-def _array(output: Any, raw: bytes) -> np.ndarray[Any, Any]:
-    if output.datatype == "BYTES":
-        flat: np.ndarray[Any, Any] = deserialize_bytes_tensor(raw)
-    else:
-        flat = np.frombuffer(raw, dtype_of(output.datatype).numpy)
-    return flat.reshape(tuple(output.shape))

@@ -11,6 +11,7 @@ from ray_pipeline.errors import FatalError, RefusedError, RetryableError
 from ray_pipeline.transport.base import Request, Tensors, Transport
 from ray_pipeline.transport.fake import FakeTransport
 from ray_pipeline.transport.grpc import GrpcTransport
+from ray_pipeline.transport.shared_memory import SharedMemoryTransport
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, affine, identity, table_lookup, tensors, write_version
 from tests.support.triton import Array, start
 from triton_models.server.live import load_everywhere
@@ -39,13 +40,15 @@ def server(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield server
 
 
-@pytest.fixture(params=["fake", "grpc"])
+@pytest.fixture(params=["fake", "grpc", "shared_memory"])
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
     made: Transport
     if request.param == "fake":
         made = FakeTransport(answer)
-    else:
+    elif request.param == "grpc":
         made = GrpcTransport(request.getfixturevalue("server").grpc_url)
+    else:
+        made = SharedMemoryTransport(request.getfixturevalue("server").grpc_url, smallest=0)
     yield made
     made.close()
 

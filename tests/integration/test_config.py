@@ -13,7 +13,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from ray_pipeline.errors import FatalError
 from ray_pipeline.prepare.rows import prepare
-from ray_pipeline.scoring.actor import Scorer
+from ray_pipeline.scoring.actor import Scorer, Scoring
 from tests.support.chunks import read_table
 from tests.support.job_models import X, Y, tensor_model
 from tests.support.served_models import centred, identity
@@ -123,7 +123,7 @@ def test_a_request_of_an_unbatched_model_is_answered_as_a_whole(client: Inferenc
 def test_a_job_asks_an_unbatched_model_for_one_row_at_a_time(server: NodeServer) -> None:
     model = replace(tensor_model("centred"), max_batch_size=0)
     table = prepare(read_table({"id": [1, 2, 3], "x": [1.0, 2.0, 6.0]}), [model], ["id"])
-    scored = Scorer([model], lambda: server.grpc_url, TIMEOUT_S)(table)
+    scored = Scorer([model], lambda: server.grpc_url, Scoring(TIMEOUT_S))(table)
     assert scored["y"].to_pylist() == [0.0, 0.0, 0.0]
 
 
@@ -131,7 +131,7 @@ def test_a_model_that_the_server_batches_unlike_its_card_is_not_scored(server: N
     table = read_table({"x": [1.0]})
     batched = tensor_model("centred")
     with pytest.raises(FatalError, match=r"'centred' on .* takes no batches, unlike its card"):
-        Scorer([batched], lambda: server.grpc_url, TIMEOUT_S)(prepare(table, [batched], []))
+        Scorer([batched], lambda: server.grpc_url, Scoring(TIMEOUT_S))(prepare(table, [batched], []))
     alone = replace(tensor_model("scalars", inputs=inputs_of(CONFIGS["scalars"]), outputs=()), max_batch_size=0)
     with pytest.raises(FatalError, match=r"'scalars' on .* puts requests together, unlike its card"):
-        Scorer([alone], lambda: server.grpc_url, TIMEOUT_S)(table)
+        Scorer([alone], lambda: server.grpc_url, Scoring(TIMEOUT_S))(table)

@@ -29,7 +29,7 @@ FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGINT: signal.SIGTERM, sign
 
 def identity(owner: int, token: str) -> str:
     """The name of a server and of all its shared memory: it tells whose it is, and that in which PID namespace."""
-    return f"{PREFIX}-{_pid_namespace()}-{owner}-{token}"
+    return f"{PREFIX}-{pid_namespace()}-{owner}-{token}"
 
 
 def reap_shared_memory(server: str) -> None:
@@ -40,7 +40,7 @@ def reap_shared_memory(server: str) -> None:
 
 def reap_orphaned_shared_memory() -> None:
     """Removes the segments of servers whose owner is gone, which is possible only if their keeper was killed too."""
-    for segment in SHARED_MEMORY.glob(f"{PREFIX}-{_pid_namespace()}-*"):
+    for segment in SHARED_MEMORY.glob(f"{PREFIX}-{pid_namespace()}-*"):
         owner = segment.name.split("-")[2]
         if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
             try:
@@ -123,7 +123,7 @@ def _children() -> Iterator[int]:
             yield int(status.parent.name)
 
 
-def _pid_namespace() -> int:
+def pid_namespace() -> int:
     """Containers may share /dev/shm but not their process numbers."""
     return Path("/proc/self/ns/pid").stat().st_ino
 

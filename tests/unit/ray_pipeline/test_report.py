@@ -10,12 +10,17 @@ from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.report import Report
 from ray_pipeline.sinks.part import PartResult
+from ray_pipeline.transport.choose import Choice
 from tests.support.chunks import chunk_of_rows
 from tests.support.job_models import tensor_model, text_model
 
 CHUNKS = tuple(chunk_of_rows(1000, first_row=first) for first in (0, 1000, 2000))
 PLAN = Plan("s3://corpus/texts", pa.schema([]), CHUNKS)
 OUT = "s3://corpus/a [very] long/folder/" + "with-a-name-that-is-wider-than-a-terminal/" * 3
+
+
+SHARED = Choice("shared_memory", "it is here")
+GRPC = Choice("grpc", "it is [not] here")
 
 
 @pytest.fixture
@@ -44,6 +49,27 @@ def test_a_job_is_told_in_plain_lines(report: Report, printed: StringIO) -> None
     assert lines[3].startswith("done    3,000 rows = 2,997 scored + 3 rejected, in 3 parts; this run took ")
     assert lines[4:] == [f"        {OUT}/data", f"        {OUT}/rejected names the rejected rows, and why"]
     assert "\x1b" not in printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("ways", "lines"),
+    [
+        ([SHARED], ["send    through shared memory: it is here"]),
+        ([SHARED, SHARED], ["send    through shared memory: it is here"]),
+        (
+            [SHARED, GRPC, SHARED],
+            [
+                "send    through shared memory on 2 of 3 nodes: it is here",
+                "send    through gRPC on 1 of 3 nodes: it is [not] here",
+            ],
+        ),
+    ],
+)
+def test_how_batches_reach_the_servers_is_told_with_the_reason(
+    report: Report, printed: StringIO, ways: list[Choice], lines: list[str]
+) -> None:
+    report.connected(ways)
+    assert printed.getvalue().splitlines() == lines
 
 
 def test_a_job_without_rejected_rows_does_not_send_anyone_to_look_for_them(report: Report, printed: StringIO) -> None:

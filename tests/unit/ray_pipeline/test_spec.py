@@ -70,6 +70,7 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
         ("{ sentence_embedding = \"embedding\" }", "{}", "models.0.outputs: "),
         ('url = "localhost:8001"', "", "triton: needs url (a running server) or repository"),
         ('url = "localhost:8001"', 'url = "x:1"\ntimeout_s = 0', "triton.timeout_s: "),
+        ('url = "localhost:8001"', 'url = "x:1"\ntransport = "shm"', "triton.transport: Input should be 'auto'"),
         ("localhost:8001", "localhost", "triton: url 'localhost' is not host:port"),
         ("localhost:8001", "http://localhost:8001", "triton: url 'http://localhost:8001' is not host:port"),
         ('"embedding"', '"id"', "job: the output would have the column 'id' twice"),

@@ -1,0 +1,92 @@
+"""Which way to a server: shared memory where server and client really share it, gRPC everywhere else."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RetryableError
+from ray_pipeline.retry import waited_for
+from ray_pipeline.transport.base import TransportName, WantedTransport
+from ray_pipeline.transport.grpc import GrpcTransport
+from ray_pipeline.transport.shared_memory import SharedMemoryTransport
+
+EXTENSION = "system_shared_memory"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The way that requests take to a server, and why that one."""
+
+    transport: TransportName
+    why: str
+
+
+def choose(address: str, wanted: WantedTransport, timeout_s: float) -> Choice:
+    """Asks the server at `address`, and tries; a server that is not there is waited for, `timeout_s` at most.
+
+    Raises FatalError if shared memory is asked for and impossible, or if the server does not come.
+    """
+    if wanted == "grpc":
+        return Choice("grpc", "the job file says so")
+    obstacle = waited_for(lambda: _obstacle(address, timeout_s), timeout_s)
+    if obstacle is None:
+        return Choice("shared_memory", "the server is on this machine and opened a region that was made here")
+    if wanted == "shared_memory":
+        raise FatalError(
+            f"server {address} cannot be reached through shared memory: {obstacle}. Change that, or write "
+            '`transport = "auto"` under [triton]: gRPC is used then'
+        )
+    _log.warning("requests to %s go through gRPC, not through shared memory: %s", address, obstacle)
+    return Choice("grpc", obstacle)
+
+
+def open_transport(address: str, wanted: WantedTransport, timeout_s: float) -> GrpcTransport:
+    """A connection to a server, by the way that `choose` finds. Raises FatalError as it does."""
+    choice = choose(address, wanted, timeout_s)
+    return SharedMemoryTransport(address) if choice.transport == "shared_memory" else GrpcTransport(address)
+
+
+def is_here(host: str) -> bool:
+    """Whether a host is this machine: only own addresses can be listened on."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return bool(found) and all(_is_own(family, own) for family, _, _, _, own in found)
+
+
+def _is_own(family: socket.AddressFamily, address: tuple[object, ...]) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+    return True
+
+
+def _obstacle(address: str, timeout_s: float) -> str | None:
+    """What is against shared memory, None if it works. Raises RetryableError while the server is not there."""
+    host = urlsplit(f"//{address}").hostname or ""
+    if not is_here(host):
+        return f"{host} is another machine"
+    with closing(SharedMemoryTransport(address)) as transport:
+        try:
+            transport.check_ready(timeout_s)
+            if EXTENSION not in transport.extensions(timeout_s):
+                return f"the server does not offer {EXTENSION}; is it to be started with --allow-client-shm?"
+            transport.check_memory()
+        except RetryableError:
+            raise
+        except RefusedError as error:
+            return f"the server says: {error}; one in a container needs this machine's /dev/shm and this user's rights"
+        except InferenceError as error:
+            return str(error)
+        except OSError as error:
+            return f"/dev/shm cannot be used here: {error.strerror}"
+    return None
