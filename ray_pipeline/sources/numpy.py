@@ -85,7 +85,8 @@ def _header(file: IO[bytes], where: str) -> _Header:
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, is_fortran, dtype = read(file)
-    if dtype.kind not in "biuf" or not shape or (is_fortran and len(shape) > 1):
+    is_number = dtype.kind in "biuf" and dtype.itemsize <= 8
+    if not is_number or not shape or 0 in shape[1:] or (is_fortran and len(shape) > 1):
         order = " in Fortran order" if is_fortran else ""
         raise InputError(f"{where} is {dtype} {list(shape)}{order}; rows of numbers in C order are wanted")
     return _Header(shape, dtype)

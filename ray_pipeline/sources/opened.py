@@ -40,7 +40,7 @@ def opened(storage: Storage, path: str, first_byte: int = 0) -> Iterator[io.Buff
             if compression is not None:
                 file = files.enter_context(pa.CompressedInputStream(file, compression))
             else:
-                file.seek(first_byte)
+                file.seek(min(first_byte, file.size()))
             reader = files.enter_context(io.BufferedReader(file, _BUFFER_BYTES))
             if compression is not None:
                 _skip(reader, first_byte)
