@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -20,7 +22,7 @@ class JsonLinesSink:
     """Objects that end in `.jsonl`, or in `.jsonl.gz` or `.jsonl.zst` and are compressed so.
 
     A float has the digits that tell it from its neighbours in its own type; NaN and infinities are null. Bytes are in
-    base64, dates and times as ISO 8601 has them.
+    base64, dates and times as ISO 8601 has them. What is no UTF-8 in a text becomes U+FFFD, since JSON cannot hold it.
     """
 
     def __init__(self, compression: str | None = None) -> None:
@@ -53,6 +55,8 @@ class JsonLinesSink:
     def _lines(self, content: bytes) -> list[bytes]:
         try:
             if self._compression is not None:
+                if not content:
+                    raise OSError("it is empty")
                 content = pa.CompressedInputStream(pa.BufferReader(content), self._compression).read()
         except OSError as error:
             raise OutputError(f"not a whole {self._compression} file ({error})") from error
@@ -69,10 +73,38 @@ def _values(column: pa.Array) -> Iterable[Any]:
         shape.append(numbers.type.list_size)
         numbers = numbers.flatten()
     if not pa.types.is_floating(numbers.type) or numbers.null_count or math.prod(shape) == 0:
-        return list(column.to_pylist())
+        return _python_values(column)
     values: Iterable[Any] = numbers.to_numpy(zero_copy_only=False).reshape(len(column), *shape)
     return values
 
 
+def _python_values(column: pa.Array) -> list[Any]:
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError:
+        values = [value and value.decode(errors="replace") for value in column.cast(pa.binary()).to_pylist()]
+    return [_narrowed(value, column.type) for value in values] if _has_short_floats(column.type) else values
+
+
+def _has_short_floats(kind: pa.DataType) -> bool:
+    if pa.types.is_nested(kind):
+        return any(_has_short_floats(kind.field(place).type) for place in range(kind.num_fields))
+    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))
+
+
+def _narrowed(value: Any, kind: pa.DataType) -> Any:
+    """A value with numpy's floats in place of Python's, which have the digits of a longer type."""
+    if isinstance(value, float):
+        return np.float32(value) if _has_short_floats(kind) else value
+    if isinstance(value, dict):
+        return {field.name: _narrowed(value[field.name], field.type) for field in kind}
+    if isinstance(value, list) and not pa.types.is_map(kind):
+        return [_narrowed(one, kind.value_type) for one in value]
+    return value
+
+
 def _told(value: object) -> str:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    # Arrow gives nanoseconds as a subclass of Python's own type.
+    return value.isoformat() if isinstance(value, dt.datetime) else str(value)

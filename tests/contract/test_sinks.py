@@ -1,0 +1,120 @@
+"""What every output format must do with the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ray_pipeline.chunk import ERROR, REASON, STAGE
+from ray_pipeline.errors import OutputError
+from ray_pipeline.sinks.base import Sink
+from ray_pipeline.sinks.formats import SINKS
+from ray_pipeline.sinks.part import data_path, read_result, rejected_path, write_part
+from ray_pipeline.spec import OutputSpec
+from tests.support.chunks import chunk_of_rows, read_table
+from triton_models.storage import Storage, open_storage
+
+ROWS = 200
+VECTORS = np.linspace(-1, 1, ROWS * 8, dtype=np.float32).reshape(ROWS, 8)
+COLUMNS: dict[str, Any] = {
+    "id": list(range(ROWS)),
+    "text": [f'text "{row}"\nü' if row % 5 else None for row in range(ROWS)],
+    "embedding": pa.FixedSizeListArray.from_arrays(pa.array(VECTORS.reshape(-1)), 8),
+    "score": pa.array(VECTORS[:, 0]),
+    "tags": [["a", "b"][: row % 3] for row in range(ROWS)],
+    "nothing": pa.nulls(ROWS),
+}
+TABLE = pa.table(COLUMNS)
+CHUNK = chunk_of_rows(ROWS)
+
+
+@pytest.fixture(params=SINKS)
+def sink(request: pytest.FixtureRequest) -> Sink:
+    return SINKS[request.param]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Storage:
+    return open_storage(str(tmp_path))
+
+
+def test_every_format_of_a_job_file_has_its_sink() -> None:
+    for format in SINKS:
+        assert OutputSpec.model_validate({"uri": "out", "format": format}).format == format
+    assert OutputSpec(uri="out").format in SINKS
+    assert len({sink.suffix for sink in SINKS.values()}) == len(SINKS)
+
+
+def test_rows_come_back_in_their_order(sink: Sink) -> None:
+    found = sink.decoded(sink.encoded(TABLE).to_pybytes())
+    assert found.column_names == TABLE.column_names
+    assert (
+        found.drop_columns(["embedding", "score"]).to_pylist() == TABLE.drop_columns(["embedding", "score"]).to_pylist()
+    )
+    assert np.array(found["embedding"].to_pylist(), np.float32).tolist() == VECTORS.tolist()
+    assert np.array(found["score"].to_pylist(), np.float32).tolist() == VECTORS[:, 0].tolist()
+
+
+def test_the_same_rows_are_the_same_bytes_whatever_pieces_they_came_in(sink: Sink) -> None:
+    pieces = pa.concat_tables([TABLE.slice(0, 7), TABLE.slice(7, 100), TABLE.slice(107)])
+    assert sink.encoded(pieces).equals(sink.encoded(TABLE))
+
+
+@pytest.mark.parametrize("rows", [0, 1, ROWS])
+def test_rows_are_counted(sink: Sink, rows: int) -> None:
+    assert sink.count(sink.encoded(TABLE.slice(0, rows)).to_pybytes()) == rows
+
+
+def test_a_part_that_is_cut_anywhere_is_an_error_and_never_fewer_rows(sink: Sink) -> None:
+    content = sink.encoded(TABLE).to_pybytes()
+    ends_of_lines = {place + 1 for place, byte in enumerate(content) if byte == ord("\n")} | {0}
+    for size in range(0, len(content), max(1, len(content) // 400)):
+        if sink.suffix == ".jsonl" and size in ends_of_lines:
+            continue  # such a part has lost whole lines, which only its chunk and its size can tell
+        with pytest.raises(OutputError, match=r"not (a )?whole"):
+            sink.count(content[:size])
+        with pytest.raises(OutputError, match=r"not (a )?whole"):
+            sink.decoded(content[:size])
+
+
+def test_good_rows_go_to_the_part_and_rejected_ones_to_theirs(sink: Sink, output: Storage) -> None:
+    reasons = ["bad" if row in (3, 199) else None for row in range(ROWS)]
+    result = write_part(output, sink, read_table(COLUMNS, reasons=reasons))
+    assert (result.chunk, result.scored, result.rejected) == (CHUNK.id, ROWS - 2, 2)
+    content = output.read(data_path(CHUNK, sink))
+    assert len(content) == result.bytes
+    found = sink.decoded(content)
+    assert found["id"].to_pylist() == [row for row in range(ROWS) if reasons[row] is None]
+    assert {ERROR, REASON, STAGE}.isdisjoint(found.column_names)
+    assert rejected_path(CHUNK) == f"rejected/{CHUNK.part}.parquet"
+    assert SINKS["parquet"].decoded(output.read(rejected_path(CHUNK))).to_pylist() == [
+        {"object": "a.parquet", "row": row, "stage": "read", "error": "NotJson", "reason": "bad"} for row in (3, 199)
+    ]
+    assert read_result(output, sink, CHUNK) == result
+
+
+def test_a_chunk_of_rejected_rows_alone_is_committed(sink: Sink, output: Storage) -> None:
+    result = write_part(output, sink, read_table(COLUMNS, reasons=["bad"] * ROWS))
+    assert (result.scored, result.rejected) == (0, ROWS)
+    assert read_result(output, sink, CHUNK) == result
+
+
+def test_a_part_that_lost_rows_is_refused(sink: Sink, output: Storage) -> None:
+    write_part(output, sink, read_table(COLUMNS))
+    output.write(data_path(CHUNK, sink), sink.encoded(TABLE.slice(0, ROWS - 1)))
+    with pytest.raises(
+        OutputError, match=rf"{ROWS - 1} scored \+ 0 rejected rows are not the {ROWS} rows of a\.parquet"
+    ):
+        read_result(output, sink, CHUNK)
+
+
+def test_a_part_that_is_not_whole_is_refused_with_its_name(sink: Sink, output: Storage) -> None:
+    result = write_part(output, sink, read_table(COLUMNS))
+    path = data_path(CHUNK, sink)
+    output.write(path, output.read(path)[: result.bytes - 3])
+    with pytest.raises(OutputError, match=rf"{path} is not (a )?whole .*; delete it and run again"):
+        read_result(output, sink, CHUNK)
