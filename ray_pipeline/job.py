@@ -51,7 +51,7 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
     `home` is Rayton's folder on this machine, `ray_address` a running Ray cluster (None starts one here). Gives the
     totals of the whole job. Raises RaytonError: then there is no `_SUCCESS`, and all that was committed stays.
     """
-    output = open_storage(spec.output.uri, spec.storage.endpoint_url)
+    output = open_storage(spec.output.uri, spec.storage.endpoint_url, spec.storage.timeout_s)
     earlier = read_claim(output)
     fixed = _fixed_versions(spec, earlier)
     if earlier is not None:
@@ -179,7 +179,7 @@ def _scored(
     if not chunks:
         return iter(())
     flow = Flow(
-        input=open_storage(plan.folder, spec.storage.endpoint_url),
+        input=open_storage(plan.folder, spec.storage.endpoint_url, spec.storage.timeout_s),
         output=output,
         sink=sink,
         schema=plan.schema,

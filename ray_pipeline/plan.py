@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ray_pipeline.chunk import INTERNAL, Chunk, Piece
 from ray_pipeline.errors import InputError
+from ray_pipeline.sources.base import Survey
 from ray_pipeline.sources.listing import list_input, only_format
 from ray_pipeline.sources.partitions import key_schema
 from ray_pipeline.spec import JobSpec
@@ -75,7 +76,7 @@ class Plan:
 
 def make_plan(spec: JobSpec) -> Plan:
     """Lists the input and cuts it into chunks. Raises InputError for an empty input or a column that is not there."""
-    storage, objects = list_input(spec.input.uri, spec.storage.endpoint_url)
+    storage, objects = list_input(spec.input.uri, spec.storage.endpoint_url, spec.storage.timeout_s)
     plan = plan_of(spec, storage, objects)
     if not plan.chunks:
         raise InputError(f"input.uri {spec.input.uri}: its {len(objects)} objects hold no rows")
@@ -85,8 +86,12 @@ def make_plan(spec: JobSpec) -> Plan:
 def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo]) -> Plan:
     """The plan of these objects alone. Raises InputError."""
     source = only_format(objects)
+
+    def survey_of(found: ObjectInfo) -> Survey:
+        return storage.healed(lambda: source.survey(storage, found, spec.input.rows_per_chunk), found.path)
+
     with ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:
-        surveys = list(pool.map(lambda found: source.survey(storage, found, spec.input.rows_per_chunk), objects))
+        surveys = list(pool.map(survey_of, objects))
     keys = key_schema(found.path for found in objects)
     wanted = _columns_of(spec)
     whole: dict[pa.Schema, pa.Schema] = {}

@@ -43,7 +43,7 @@ class Progress:
 
 def planned(spec: JobSpec) -> Progress:
     """What `rayton score` would do; nothing is started or written. Raises RaytonError."""
-    output = open_storage(spec.output.uri, spec.storage.endpoint_url)
+    output = open_storage(spec.output.uri, spec.storage.endpoint_url, spec.storage.timeout_s)
     read_claim(output)
     plan = read_plan(output) or make_plan(spec)
     return _progress(output, SINKS[spec.output.format], plan, count=False)

@@ -32,7 +32,7 @@ def refreshed(spec: JobSpec, plan: Plan, committed: Collection[str], *, rescore_
     Chunks stay as they are, but for those with an object that changed and those that wait for one that vanished. Raises
     InputError for changed objects unless `rescore_changed`, and for new ones whose columns do not fit the plan.
     """
-    storage, objects = list_input(spec.input.uri, spec.storage.endpoint_url)
+    storage, objects = list_input(spec.input.uri, spec.storage.endpoint_url, spec.storage.timeout_s)
     only_format(objects)
     if storage.uri != plan.folder:
         raise InputError(

@@ -64,7 +64,7 @@ def repository_of(spec: JobSpec, home: Path) -> Storage:
     """
     triton = spec.triton
     if triton.repository is not None:
-        return open_storage(triton.repository, spec.storage.endpoint_url)
+        return open_storage(triton.repository, spec.storage.endpoint_url, spec.storage.timeout_s)
     assert triton.url is not None
     found = repository_behind(triton.url, home)
     if found is None:
@@ -72,7 +72,7 @@ def repository_of(spec: JobSpec, home: Path) -> Storage:
             f"triton.url {triton.url}: no `rayton serve` on this machine tells which repository that server loads; add "
             "`repository = ...` under [triton], the folder or bucket with the models' cards"
         )
-    return open_storage(found, spec.storage.endpoint_url)
+    return open_storage(found, spec.storage.endpoint_url, spec.storage.timeout_s)
 
 
 def resolve_versions(spec: JobSpec, fixed: Sequence[int | None], repository: Storage, node: str) -> list[int]:

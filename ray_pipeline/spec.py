@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ray_pipeline.chunk import INTERNAL
 from ray_pipeline.errors import JobFileError
 from ray_pipeline.transport.base import WantedTransport
+from triton_models.healing import TIMEOUT_S
 
 _HOST_AND_PORT = re.compile(r"[^/\s]+:\d+")
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -80,9 +81,13 @@ class TritonSpec(_Section):
 
 
 class StorageSpec(_Section):
-    """`[storage]`: where an S3-compatible store answers that is not Amazon's."""
+    """`[storage]`: where an S3-compatible store answers that is not Amazon's.
+
+    `timeout_s` is how long a store that throttles, fails or cannot be reached is waited for.
+    """
 
     endpoint_url: NonEmpty | None = None
+    timeout_s: float = Field(default=TIMEOUT_S, gt=0)
 
 
 class JobSpec(_Section):

@@ -30,6 +30,10 @@ class StorageError(RaytonError):
     """A folder or an object store cannot be reached, read or written."""
 
 
+class StoreGoneError(StorageError):
+    """An object store failed for longer than it was to be waited for."""
+
+
 class RepositoryError(RaytonError):
     """A model repository does not hold what was asked for, or cannot take what was to be published."""
 

@@ -13,12 +13,15 @@ from urllib.parse import urlsplit
 from pyarrow import fs
 
 from triton_models.errors import StorageError
+from triton_models.healing import shortened
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore, S3Config
+    from obstore.store import ObjectStore, RetryConfig, S3Config
 
 PIECE_BYTES = 16 * 2**20
 """What an upload holds in memory, four times; an object can have ten thousand such pieces."""
+
+RETRIES = 5
 
 _NAMED_IN_THE_ENVIRONMENT = (
     "AWS_ACCESS_KEY_ID",
@@ -28,28 +31,33 @@ _NAMED_IN_THE_ENVIRONMENT = (
 )
 
 
-def open_store(filesystem: fs.FileSystem, root: str, endpoint_url: str | None) -> ObjectStore:
+def open_store(filesystem: fs.FileSystem, root: str, endpoint_url: str | None, retries: int) -> ObjectStore:
     """The folder `root` (`bucket/key`) with the address and the credentials that `filesystem` uses.
 
-    Opened anew each time: credentials that are exchanged while a long job runs are taken as they are now.
+    Opened anew each time: credentials that are exchanged while a long job runs are taken as they are now. A request is
+    repeated up to `retries` times by obstore if that does no harm; a conditional one is not after a broken connection.
     """
     from obstore.store import GCSStore, S3Store
 
     bucket, _, prefix = root.partition("/")
+    retry: RetryConfig = {"max_retries": retries}
     if isinstance(filesystem, fs.GcsFileSystem):
-        return GCSStore(bucket, prefix=prefix or None)
+        return GCSStore(bucket, prefix=prefix or None, retry_config=retry)
     return S3Store(
         bucket,
         prefix=prefix or None,
         config=s3_settings(os.environ, endpoint_url),
         region=filesystem.region,
         client_options={"allow_http": True},  # the address says whether it is to be TLS
-        retry_config={"max_retries": 5},
+        retry_config=retry,
     )
 
 
 def put_new(store: ObjectStore, key: str, content: bytes, uri: str) -> bool:
-    """Puts an object where there is none; False if there is one. Raises StorageError."""
+    """Puts an object where there is none; False if there is one. Raises StorageError.
+
+    When it is done again after an answer that was lost, the object that is there may be its own.
+    """
     import obstore
     from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -89,20 +97,24 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        text = " ".join(str(error).partition("\n\nDebug source")[0].split())
-        raise StorageError(f"{what}: {text}") from error
+        raise StorageError(f"{what}: {shortened(error)}") from error
+
+
+def endpoint(environment: Mapping[str, str]) -> str | None:
+    """The address of a store that is not Amazon's, as Amazon's own tools find it; None for Amazon's."""
+    return environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or None
 
 
 def s3_settings(environment: Mapping[str, str], endpoint_url: str | None) -> S3Config:
     """Address and credentials, looked for where Arrow's file system looks for them."""
-    endpoint = endpoint_url or environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    address = endpoint_url or endpoint(environment)
     # Under the name that goes before AWS_ENDPOINT_URL_S3 of the environment.
-    settings: S3Config = {"aws_endpoint_url_s3": endpoint} if endpoint else {}
+    settings: S3Config = {"aws_endpoint_url_s3": address} if address else {}
     if any(name in environment for name in _NAMED_IN_THE_ENVIRONMENT):
         return settings
     if keys := _profile_keys(environment):
         return settings | keys
-    is_amazon = endpoint is None or (urlsplit(endpoint).hostname or "").endswith(".amazonaws.com")
+    is_amazon = address is None or (urlsplit(address).hostname or "").endswith(".amazonaws.com")
     if not is_amazon or environment.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         settings["skip_signature"] = True  # the role of an Amazon instance does not open it, and there is no other key
     return settings

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
-from triton_models import disk, object_store
+from triton_models import disk, healing, object_store
 from triton_models.errors import StorageError
+from triton_models.healing import TIMEOUT_S, ShortReadError, shortened
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+
+_Result = TypeVar("_Result")
 
 ONE_COPY_BYTES = 5 * 2**30
 """The largest object that S3 copies by itself in one request."""
@@ -38,12 +43,16 @@ class Storage:
 
     Can be pickled, so that workers on other machines open the same folder. Credentials are not part of it: each process
     finds them where the cloud's own tools look, in its environment or its instance's role.
+
+    An object store that throttles, fails or breaks off is asked again: StoreGoneError says that it has failed for
+    `timeout_s`. Only what is read from an `open` file is not; `healed` is for that.
     """
 
     uri: str
     root: str
     filesystem: fs.FileSystem
     endpoint_url: str | None = None
+    timeout_s: float = TIMEOUT_S
 
     @property
     def local(self) -> Path | None:
@@ -54,43 +63,43 @@ class Storage:
         """The folder at `path` below this one."""
         return replace(self, uri=f"{self.uri}/{path}", root=self._full(path))
 
+    def healed(self, operation: Callable[[], _Result], path: str = "") -> _Result:
+        """Does something that only reads, `path` above all, and does all of it again after a failure that can heal.
+
+        The failure may be the cause of another error, such as one that names the file. Other errors pass at once.
+        """
+        return healing.healed(operation, f"{self.uri}/{path}".rstrip("/"), self.timeout_s)
+
     def folders(self, path: str = "") -> list[str]:
         """The names of the folders right below `path`, sorted; none if it does not exist."""
         selector = fs.FileSelector(self._full(path), allow_not_found=True)
-        with _explained(self.uri):
-            found = self.filesystem.get_file_info(selector)
+        found = self._asked(lambda: self.filesystem.get_file_info(selector))
         return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
 
     def objects(self, *, hidden: bool = False) -> list[ObjectInfo]:
         """Every file below, at any depth, sorted by path. Names that begin with `.` or `_` only if `hidden`."""
         selector = fs.FileSelector(self.root, allow_not_found=True, recursive=True)
-        with _explained(self.uri):
-            found = self.filesystem.get_file_info(selector)
+        found = self._asked(lambda: self.filesystem.get_file_info(selector))
         objects = [self._object(info) for info in found if info.type == fs.FileType.File]
         return sorted((one for one in objects if hidden or not _is_hidden(one.path)), key=lambda one: one.path)
 
     def stat(self, path: str) -> ObjectInfo | None:
         """The file at `path`, or None if there is none."""
-        with _explained(self.uri):
-            info = self.filesystem.get_file_info(self._full(path))
+        info = self._asked(lambda: self.filesystem.get_file_info(self._full(path)), path)
         return self._object(info) if info.type == fs.FileType.File else None
 
     def age_s(self, path: str) -> float | None:
         """Seconds since a file was written, by the clocks of this machine and the store; None if there is none."""
-        with _explained(self.uri):
-            info = self.filesystem.get_file_info(self._full(path))
+        info = self._asked(lambda: self.filesystem.get_file_info(self._full(path)), path)
         return time.time() - info.mtime_ns / 1e9 if info.type == fs.FileType.File else None
 
     def open(self, path: str) -> pa.NativeFile:
         """A file to read, at any position. Raises FileNotFoundError."""
-        with _explained(self.uri):
-            return self.filesystem.open_input_file(self._full(path))
+        return self._asked(lambda: self.filesystem.open_input_file(self._full(path)), path)
 
     def read(self, path: str) -> bytes:
         """The whole content of a file. Raises FileNotFoundError."""
-        with self.open(path) as file, _explained(self.uri):
-            content: bytes = file.read()
-            return content
+        return self._asked(lambda: self._whole(path), path)
 
     def write(self, path: str, content: bytes | pa.Buffer | Path) -> None:
         """Puts a file in its place in one step, over one that is there: a reader sees the old or the new, never a part.
@@ -102,11 +111,10 @@ class Storage:
             disk.write_file(self.local / path, content)
             return
         if isinstance(content, Path):
-            object_store.put_pieces(self._store, path, content, self.uri)
+            self.healed(lambda: object_store.put_pieces(self._store(), path, content, self.uri), path)
             self._check_size(path, content.stat().st_size)
             return
-        with _explained(self.uri), self.filesystem.open_output_stream(self._full(path)) as stream:
-            stream.write(content)
+        self._asked(lambda: self._put(path, content), path)
         self._check_size(path, memoryview(content).nbytes)
 
     def create(self, path: str, content: bytes) -> bool:
@@ -116,9 +124,9 @@ class Storage:
         """
         if self.local is not None:
             return disk.create_file(self.local / path, content)
-        if not object_store.put_new(self._store, path, content, self.uri):
+        if not self._put_new(path, content):
             return False
-        if object_store.put_new(self._store, path, content, self.uri):
+        if self.healed(lambda: object_store.put_new(self._store(retries=0), path, content, self.uri), path):
             # It ignores the condition and takes every write, ours and those of others.
             self.delete(path)
             raise StorageError(
@@ -136,30 +144,52 @@ class Storage:
             disk.write_file(self.local / target, self.local / source)
             return
         if found.size <= ONE_COPY_BYTES:
-            with _explained(self.uri):
-                self.filesystem.copy_file(self._full(source), self._full(target))
+            self._asked(lambda: self.filesystem.copy_file(self._full(source), self._full(target)), target)
         else:
-            object_store.put_pieces(self._store, target, self.pieces(source), self.uri)
+            self.healed(lambda: object_store.put_pieces(self._store(), target, self.pieces(source), self.uri), target)
         self._check_size(target, found.size)
 
     def pieces(self, path: str) -> Iterator[bytes]:
         """The content of a file, a few MiB at a time. Raises FileNotFoundError."""
-        with self.open(path) as file, _explained(self.uri):
-            while piece := file.read(object_store.PIECE_BYTES):
-                yield piece
+        with self.open(path) as file:
+            for start in range(0, file.size(), object_store.PIECE_BYTES):
+                yield self._asked(partial(_range, file, start, object_store.PIECE_BYTES), path)
 
     def delete(self, *paths: str) -> None:
         """Removes files; it does not matter if they are not there."""
         if self.local is None:
-            object_store.delete(self._store, paths, self.uri)
+            self.healed(lambda: object_store.delete(self._store(), paths, self.uri))
             return
         with _explained(self.uri):
             for path in paths:
                 (self.local / path).unlink(missing_ok=True)
 
-    @property
-    def _store(self) -> ObjectStore:
-        return object_store.open_store(self.filesystem, self.root, self.endpoint_url)
+    def _store(self, retries: int = object_store.RETRIES) -> ObjectStore:
+        return object_store.open_store(self.filesystem, self.root, self.endpoint_url, retries)
+
+    def _asked(self, operation: Callable[[], _Result], path: str = "") -> _Result:
+        with _explained(self.uri):
+            return self.healed(operation, path)
+
+    def _whole(self, path: str) -> bytes:
+        with self.filesystem.open_input_file(self._full(path)) as file:
+            return _range(file, 0, file.size())
+
+    def _put(self, path: str, content: bytes | pa.Buffer) -> None:
+        with self.filesystem.open_output_stream(self._full(path)) as stream:
+            stream.write(content)
+
+    def _put_new(self, path: str, content: bytes) -> bool:
+        """One that is there after an answer was lost is ours if it has our content."""
+        tries = 0
+
+        def attempt() -> bool:
+            nonlocal tries
+            tries += 1
+            # Only here it is known whether there was an earlier attempt; hence obstore shall make no more of its own.
+            return object_store.put_new(self._store(retries=0), path, content, self.uri)
+
+        return self.healed(attempt, path) or (tries > 1 and self.read(path) == content)
 
     def _check_size(self, path: str, wanted: int) -> None:
         written = self.stat(path)
@@ -175,21 +205,22 @@ class Storage:
         return ObjectInfo(path, info.size, f"{info.size}-{info.mtime_ns}")
 
 
-def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
+def open_storage(uri: str, endpoint_url: str | None = None, timeout_s: float = TIMEOUT_S) -> Storage:
     """Opens a folder: a local path, `file://`, `s3://`, `gs://`. Nothing is read yet. Raises StorageError.
 
-    `endpoint_url` is the address of an S3-compatible store that is not Amazon's, such as `http://127.0.0.1:9000`.
+    `endpoint_url` is the address of an S3-compatible store that is not Amazon's, such as `http://127.0.0.1:9000`;
+    `timeout_s` is how long a store that fails is waited for.
     """
     plain = checked_uri(uri, endpoint_url)
     if "://" not in plain:
         return Storage(plain, plain, fs.LocalFileSystem())
-    scheme = urlsplit(plain).scheme
-    if scheme == "s3" and endpoint_url is not None:
-        return Storage(plain, plain.removeprefix("s3://"), _s3_compatible(endpoint_url), endpoint_url)
+    address = endpoint_url or object_store.endpoint(os.environ)
+    if plain.startswith("s3://") and address is not None:
+        return Storage(plain, plain.removeprefix("s3://"), _s3_compatible(address), endpoint_url, timeout_s)
     with _explained(plain):
         # Quoted, because a key may hold what means something in a URI, such as a space or a `?`.
-        store, root = fs.FileSystem.from_uri(quote(plain, safe=":/") + _ONE_PUT.get(scheme, ""))
-    return Storage(plain, root, store)
+        store, root = healing.healed(lambda: fs.FileSystem.from_uri(quote(plain, safe=":/")), plain, timeout_s)
+    return Storage(plain, root, _s3(region=store.region) if plain.startswith("s3://") else store, timeout_s=timeout_s)
 
 
 def checked_uri(uri: str, endpoint_url: str | None = None) -> str:
@@ -209,8 +240,9 @@ def checked_uri(uri: str, endpoint_url: str | None = None) -> str:
     return uri.rstrip("/")
 
 
-_ONE_PUT = {"s3": "?allow_delayed_open=true"}
-"""Small objects in one request; otherwise each is a multipart upload of three."""
+_CONNECT_S = 5.0
+_SILENCE_S = 15.0
+"""How long a store may send nothing before a request is taken for lost; it copies gigabytes in one request."""
 
 
 def _check_endpoint(endpoint_url: str) -> None:
@@ -223,11 +255,25 @@ def _check_endpoint(endpoint_url: str) -> None:
 
 def _s3_compatible(endpoint_url: str) -> fs.S3FileSystem:
     endpoint = urlsplit(endpoint_url)
-    return fs.S3FileSystem(endpoint_override=endpoint.netloc, scheme=endpoint.scheme, allow_delayed_open=True)
+    return _s3(endpoint_override=endpoint.netloc, scheme=endpoint.scheme)
+
+
+def _s3(**settings: str) -> fs.S3FileSystem:
+    # Delayed: a small object is one request; otherwise each is a multipart upload of three.
+    return fs.S3FileSystem(**settings, allow_delayed_open=True, request_timeout=_SILENCE_S, connect_timeout=_CONNECT_S)
 
 
 def _is_hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.split("/"))
+
+
+def _range(file: pa.NativeFile, start: int, count: int) -> bytes:
+    """The bytes of a file from `start` on, `count` or up to its end. Raises ShortReadError."""
+    wanted = min(count, file.size() - start)
+    content: bytes = file.read_at(wanted, start)
+    if len(content) != wanted:
+        raise ShortReadError(f"{len(content)} of {wanted} bytes arrived")
+    return content
 
 
 @contextmanager
@@ -237,4 +283,4 @@ def _explained(uri: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{uri} cannot be used: {str(error).strip()}") from error
+        raise StorageError(f"{uri} cannot be used: {shortened(error)}") from error

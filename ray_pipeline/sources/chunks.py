@@ -46,7 +46,8 @@ def _read(storage: Storage, piece: Piece, schema: pa.Schema) -> Rows:
         )
     keys = {name: value for name, value in keys_of(piece.path).items() if name in schema.names}
     own = pa.schema([field for field in schema if field.name not in keys])
-    rows = format_of(piece.path).read(storage, piece, own)
+    source = format_of(piece.path)
+    rows = storage.healed(lambda: source.read(storage, piece, own), piece.path)
     if rows.table.num_rows != piece.rows:
         raise InputError(f"{storage.uri}/{piece}: found {rows.table.num_rows} rows; the object changed after planning")
     return Rows(with_keys(rows.table, keys, schema, piece.rows), rows.rejections)

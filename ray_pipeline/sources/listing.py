@@ -14,6 +14,7 @@ from ray_pipeline.sources.json_lines import JsonLines
 from ray_pipeline.sources.numpy import Numpy
 from ray_pipeline.sources.parquet import Parquet
 from ray_pipeline.sources.tar import Tar
+from triton_models.healing import TIMEOUT_S
 from triton_models.storage import ObjectInfo, Storage, open_storage
 
 FORMATS: tuple[Format, ...] = (Parquet(), JsonLines(), Csv(), Images(), Tar(), Numpy())
@@ -28,20 +29,20 @@ def format_of(path: str) -> Format:
     raise InputError(f"{path}: not a known input format; known are {known}. A glob such as *.parquet leaves others out")
 
 
-def list_input(uri: str, endpoint_url: str | None) -> tuple[Storage, list[ObjectInfo]]:
+def list_input(uri: str, endpoint_url: str | None, timeout_s: float = TIMEOUT_S) -> tuple[Storage, list[ObjectInfo]]:
     """The folder and the objects in it that a file, folder or glob names, sorted by path.
 
     `*` and `?` stay inside one folder, `**` crosses folders. Names that begin with `.` or `_` are left out.
     Raises InputError if there are none.
     """
-    whole = open_storage(uri, endpoint_url)
+    whole = open_storage(uri, endpoint_url, timeout_s)
     if whole.stat("") is not None:
         folder, _, name = uri.rstrip("/").rpartition("/")
-        storage = open_storage(folder or ("/" if uri.startswith("/") else "."), endpoint_url)
+        storage = open_storage(folder or ("/" if uri.startswith("/") else "."), endpoint_url, timeout_s)
         found = storage.stat(name)
         return storage, [found] if found else []
     folder, pattern = _split_glob(uri)
-    storage = open_storage(folder, endpoint_url)
+    storage = open_storage(folder, endpoint_url, timeout_s)
     objects = storage.objects()
     if pattern is not None:
         parts = pattern.split("/")

@@ -1,4 +1,4 @@
-"""What every storage must do: a local folder and a store that speaks the S3 protocol."""
+"""What every storage must do: a local folder and a store that speaks the S3 protocol, also one that often fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
+from tests.support.faulty_s3 import FaultyProxy, faulty, some_of_each
 from tests.support.repositories import publish_bytes, store_in
 from tests.support.s3 import object_store
 from triton_models.errors import RepositoryError, StorageError
@@ -33,9 +35,19 @@ def endpoint_url() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["folder", "endpoint", "environment", "pretended"])
+@pytest.fixture(scope="module")
+def failing(endpoint_url: str) -> Iterator[dict[str, FaultyProxy]]:
+    """The store, but every fifth request fails, in other places for each seed."""
+    with (
+        faulty(endpoint_url, *some_of_each(0.04), seed=1) as one,
+        faulty(endpoint_url, *some_of_each(0.04), seed=2) as other,
+    ):
+        yield {"failing": one, "failing otherwise": other}
+
+
+@pytest.fixture(params=["folder", "endpoint", "environment", "failing", "failing otherwise", "pretended"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """An empty folder: on the disk, in a store whose address is given, in one whose address is in the environment.
+    """An empty folder: on the disk, in a store whose address is given or is in the environment, or that often fails.
 
     The last one is a folder that unit tests take for a store.
     """
@@ -45,7 +57,11 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
         (tmp_path / "store").mkdir()
         return store_in(tmp_path / "store")
     address = request.getfixturevalue("endpoint_url")
-    return open_storage(f"s3://{BUCKET}/{uuid4().hex}", address if request.param == "endpoint" else None)
+    if request.param.startswith("failing"):
+        address = request.getfixturevalue("failing")[request.param].address
+    # Not by chance, because what fails follows from the path.
+    folder = sha256(request.node.name.encode()).hexdigest()
+    return open_storage(f"s3://{BUCKET}/{folder}", address if request.param != "environment" else None)
 
 
 def test_what_is_written_is_read_and_seen(storage: Storage) -> None:
@@ -73,10 +89,13 @@ def test_a_second_write_takes_the_place_of_the_first(storage: Storage) -> None:
 
 
 def test_a_file_can_be_read_from_any_position(storage: Storage) -> None:
+    def middle() -> object:
+        with storage.open("file") as file:
+            file.seek(4)
+            return file.read(3)
+
     storage.write("file", b"0123456789")
-    with storage.open("file") as file:
-        file.seek(4)
-        assert file.read(3) == b"456"
+    assert storage.healed(middle) == b"456"
 
 
 def test_nothing_is_there_before_the_first_write(storage: Storage) -> None:

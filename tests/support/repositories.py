@@ -43,8 +43,7 @@ def publish_bytes(repository: Storage, name: str, content: bytes = b"weights") -
 class Store(Storage):
     """A folder that is treated as an object store is: nothing in it is renamed, everything is uploaded."""
 
-    @property
-    def _store(self) -> LocalStore:
+    def _store(self, retries: int = 0) -> LocalStore:
         return LocalStore(Path(self.filesystem.base_path) / self.root, mkdir=True)
 
     def folders(self, path: str = "") -> list[str]:

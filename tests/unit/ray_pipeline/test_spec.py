@@ -60,7 +60,7 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
         ("name =", "nmae =", "models.0.nmae: unknown key; did you mean 'name'?"),
         ('s3://corpus/embeddings"', 's3://x"\non_nonfinite = "drop"', "output.on_nonfinite: Input should be 'rej"),
         ("[triton]", "[tritno]", "tritno: unknown key; did you mean 'triton'?"),
-        ("endpoint_url", "zone", "storage.zone: unknown key; known here: endpoint_url"),
+        ("endpoint_url", "zone", "storage.zone: unknown key; known here: endpoint_url, timeout_s"),
         ('name = "minilm"', "", "models.0.name: missing"),
         ('[output]\nuri = "s3://corpus/embeddings"', "", "output: missing"),
         ('uri = "s3://corpus/texts"', 'uri = ""', "input.uri: "),
