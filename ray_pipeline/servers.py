@@ -91,13 +91,10 @@ def resolve_versions(spec: JobSpec, fixed: Sequence[int | None], repository: Sto
 
 def ways_to(find_server: FindServer, triton: TritonSpec, nodes: Sequence[str]) -> list[Choice]:
     """How each node's actor will reach its server. Raises FatalError if it cannot as the job file wants it."""
-    ask = ray.remote(_way_to).options(num_cpus=0)
-    return ray.get(
-        [
-            ask.options(scheduling_strategy=on_node(node)).remote(find_server, triton.transport, triton.timeout_s)
-            for node in nodes
-        ]
-    )
+    ask: Any = ray.remote(_way_to)
+    there = [ask.options(num_cpus=0, scheduling_strategy=on_node(node)) for node in nodes]
+    ways: list[Choice] = ray.get([one.remote(find_server, triton.transport, triton.timeout_s) for one in there])
+    return ways
 
 
 def _way_to(find_server: FindServer, wanted: WantedTransport, timeout_s: float) -> Choice:
