@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ray_pipeline.errors import OutputError
@@ -44,28 +44,23 @@ def locked(output: Storage, beat_s: float = BEAT_S) -> Iterator[None]:
     The locks are numbered objects: of all runs that see the same dead holder, exactly one can create the next number.
     Raises OutputError if another run is alive.
     """
-    number = _take(output, beat_s)
+    myself = _myself()
+    number = _take(output, myself, beat_s)
     stop = threading.Event()
-    beating = threading.Thread(target=_beat, args=(output, number, stop, beat_s), daemon=True)
+    beating = threading.Thread(target=_beat, args=(output, number, myself, stop, beat_s), daemon=True)
     beating.start()
     try:
         yield
     finally:
         stop.set()
         beating.join()
-        output.delete(_path(number))
+        if _holds(output, number, myself):
+            output.delete(_path(number))
 
 
-def check_free(output: Storage, beat_s: float = BEAT_S) -> int:
-    """The number of the newest lock, whose holder is dead, or 0. Raises OutputError if a run is alive."""
-    number = _newest(output)
-    found = _read(output, number) if number else None
-    if found is not None and is_alive(output, found, beat_s):
-        raise OutputError(
-            f"{output.uri}: another run of this job works on it ({found}). Wait for it, watch it with "
-            f"`rayton status {output.uri}`, or stop it; two runs would do everything twice"
-        )
-    return number
+def check_free(output: Storage, beat_s: float = BEAT_S) -> None:
+    """Raises OutputError if another run is alive."""
+    _refuse_living(output, holder(output), beat_s)
 
 
 def holder(output: Storage) -> Holder | None:
@@ -88,23 +83,44 @@ def is_alive(output: Storage, found: Holder, beat_s: float = BEAT_S) -> bool:
     return False
 
 
-def _take(output: Storage, beat_s: float) -> int:
+def _refuse_living(output: Storage, found: Holder | None, beat_s: float) -> None:
+    if found is not None and is_alive(output, found, beat_s):
+        raise OutputError(
+            f"{output.uri}: another run of this job works on it ({found}). Wait for it, watch it with "
+            f"`rayton status {output.uri}`, or stop it; two runs would do everything twice"
+        )
+
+
+def _take(output: Storage, myself: Holder, beat_s: float) -> int:
     while True:
-        number = check_free(output, beat_s)
-        if output.create(_path(number + 1), _content(_myself(), 0)):
+        number = _newest(output)
+        found = _read(output, number) if number else None
+        if number and found is None:
+            continue  # given back since the folder was listed: the numbers begin anew
+        _refuse_living(output, found, beat_s)
+        if not output.create(_path(number + 1), _content(myself)):
+            continue
+        # Had the numbers begun anew meanwhile, another run would hold another number.
+        if _newest(output) == number + 1 and (number == 0 or _read(output, number) == found):
             output.delete(*(_path(old) for old in range(max(1, number - 8), number + 1)))
             return number + 1
+        output.delete(_path(number + 1))
 
 
-def _beat(output: Storage, number: int, stop: threading.Event, beat_s: float) -> None:
+def _beat(output: Storage, number: int, myself: Holder, stop: threading.Event, beat_s: float) -> None:
     beat = 0
-    myself = _myself()
     while not stop.wait(beat_s):
         beat += 1
         try:
-            output.write(_path(number), _content(myself, beat))
+            if _holds(output, number, myself):  # a run that stood still for long may have lost it
+                output.write(_path(number), _content(replace(myself, beat=beat)))
         except (StorageError, OSError):
             continue  # a store that is down for a while says so where rows are lost by it, and not here
+
+
+def _holds(output: Storage, number: int, myself: Holder) -> bool:
+    found = _read(output, number)
+    return found is not None and replace(found, beat=0) == myself
 
 
 def _newest(output: Storage) -> int:
@@ -122,8 +138,8 @@ def _path(number: int) -> str:
     return f"{FOLDER}/{number:06}.json"
 
 
-def _content(myself: Holder, beat: int) -> bytes:
-    return json.dumps(asdict(myself) | {"beat": beat}).encode()
+def _content(myself: Holder) -> bytes:
+    return json.dumps(asdict(myself)).encode()
 
 
 def _myself() -> Holder:
@@ -132,9 +148,10 @@ def _myself() -> Holder:
 
 
 def _this_host() -> str:
-    """The machine, in this one of its lives."""
+    """The machine in this one of its lives, and in it the container: process numbers count in one alone."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{socket.gethostname()} ({boot[:8]})"
+    processes = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+    return f"{socket.gethostname()} ({boot[:8]}-{processes})"
 
 
 def _born(pid: int) -> str:
