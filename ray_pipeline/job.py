@@ -60,7 +60,8 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             report.already_complete(complete)
             return complete
     check_free(output)  # locking it comes later, when nothing else can keep the job from starting
-    plan = _plan(spec, output, again, report)
+    kept = read_plan(output)
+    plan = _plan(spec, output, kept, again, report)
     repository = repository_of(spec, home)
     report.planned(plan)
     with _worker_errors_unwrapped(), connected(ray_address) as nodes:
@@ -70,7 +71,7 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             check_input_types(model, plan.schema)
         with locked(output):
             claim(output, fingerprint(spec, versions, [model.checksum for model in models]))
-            _begin(spec, output, plan, again)
+            _begin(spec, output, kept, plan, again)
             report.resolved(models, nodes)
             with _servers(spec, repository, models, home, nodes) as find_server:
                 report.connected(ways_to(find_server, spec.triton, nodes))
@@ -81,9 +82,8 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
     return totals
 
 
-def _plan(spec: JobSpec, output: Storage, again: Again, report: Report) -> Plan:
+def _plan(spec: JobSpec, output: Storage, kept: Plan | None, again: Again, report: Report) -> Plan:
     """The plan that the first run has left, brought up to date where that is wanted, or a new one."""
-    kept = read_plan(output)
     if kept is None:
         return make_plan(spec)
     if not (again.refresh or again.rescore_changed):
@@ -94,11 +94,16 @@ def _plan(spec: JobSpec, output: Storage, again: Again, report: Report) -> Plan:
     return found.plan
 
 
-def _begin(spec: JobSpec, output: Storage, plan: Plan, again: Again) -> None:
-    """Keeps the plan, and leaves in the folder only what the plan and this run let stand."""
+def _begin(spec: JobSpec, output: Storage, kept: Plan | None, plan: Plan, again: Again) -> None:
+    """Keeps the plan, and leaves in the folder only what the plan and this run let stand.
+
+    Raises OutputError if the plan in the folder is no longer `kept`: what that run has scored would be removed.
+    """
     sink = SINKS[spec.output.format]
+    if read_plan(output) != kept:
+        raise OutputError(f"{output.uri}: another run has planned anew since this one began; run again")
     withdraw(output)
-    if read_plan(output) != plan:
+    if kept != plan:
         write_plan(output, plan)
     parts.tidy(output, sink, plan)
     if again.retry_rejected:

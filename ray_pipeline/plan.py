@@ -83,8 +83,11 @@ def make_plan(spec: JobSpec) -> Plan:
     return plan
 
 
-def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo]) -> Plan:
-    """The plan of these objects alone. Raises InputError."""
+def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo], earlier: Plan | None = None) -> Plan:
+    """The plan of these objects alone; its types are those in which the objects of `earlier` can be read too.
+
+    Raises InputError.
+    """
     source = only_format(objects)
 
     def survey_of(found: ObjectInfo) -> Survey:
@@ -92,7 +95,8 @@ def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo]) -> P
 
     with ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:
         surveys = list(pool.map(survey_of, objects))
-    keys = key_schema(found.path for found in objects)
+    planned = [piece.path for chunk in earlier.chunks for piece in chunk.pieces] if earlier is not None else []
+    keys = key_schema([*planned, *(found.path for found in objects)])
     wanted = _columns_of(spec)
     whole: dict[pa.Schema, pa.Schema] = {}
     for found, survey in zip(objects, surveys, strict=True):
@@ -103,7 +107,8 @@ def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo]) -> P
     sized = zip(objects, surveys, strict=True)
     chunks = grouped_chunks(((found.size, survey.pieces) for found, survey in sized), spec.input.rows_per_chunk)
     size = sum(found.size for found in objects)
-    return Plan(storage.uri, common_schema(whole.values(), wanted), tuple(chunks), size)
+    schemas = [*([earlier.schema] if earlier is not None else []), *whole.values()]
+    return Plan(storage.uri, common_schema(schemas, wanted), tuple(chunks), size)
 
 
 def grouped_chunks(

@@ -58,9 +58,8 @@ def refreshed(spec: JobSpec, plan: Plan, committed: Collection[str], *, rescore_
     left = [one for one in objects if one.path not in covered]
     added: tuple[Chunk, ...] = ()
     if left:
-        fresh = plan_of(spec, storage, left)
-        if fresh.chunks:
-            _check_types(plan.schema, fresh.schema)
+        fresh = plan_of(spec, storage, left, plan)
+        _check_types(plan.schema, fresh.schema)
         added = fresh.chunks
     size = sum(one.size for one in objects)
     new = tuple(one.path for one in left if one.path not in planned)
@@ -75,13 +74,9 @@ def named(paths: Collection[str]) -> str:
 
 def _check_types(planned: pa.Schema, fresh: pa.Schema) -> None:
     """What is new must fit the types in which the parts that are there were written."""
-    try:
-        together = pa.unify_schemas([planned, fresh], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise InputError(f"the new objects do not fit those that are scored: {error}") from error
-    for field in together:
-        if field.type != planned.field(field.name).type:
+    for field in planned:
+        if fresh.field(field.name).type != field.type:
             raise InputError(
-                f"column {field.name!r} of the new objects is {fresh.field(field.name).type}, and was "
-                f"{planned.field(field.name).type} when the job began; score them into a new folder"
+                f"column {field.name!r} of the new objects does not fit {field.type}, which it was when the job began "
+                f"({fresh.field(field.name).type} would hold both); score them into a new folder"
             )

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ray_pipeline.chunk import Chunk, Piece
 from ray_pipeline.errors import InputError
-from ray_pipeline.plan import Plan, make_plan
+from ray_pipeline.plan import Plan, grouped_chunks, make_plan
 from ray_pipeline.spec import JobSpec
 
 
@@ -114,3 +118,70 @@ def test_a_column_that_is_null_at_the_beginning_is_read_as_text(tmp_path: Path) 
     (tmp_path / "late.jsonl").write_text("\n".join(lines))
     plan = make_plan(spec(tmp_path, pattern="*.jsonl"))
     assert plan.schema.field("body").type == pa.string()
+
+
+def pieces_of(number: int, rows: int, rows_per_chunk: int) -> tuple[Piece, ...]:
+    firsts = range(0, rows, rows_per_chunk)
+    return tuple(Piece(f"{number}", "s", min(rows_per_chunk, rows - first), first) for first in firsts)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 60)), max_size=20), st.integers(1, 12))
+def test_small_objects_go_together_up_to_rows_and_bytes(objects: list[tuple[int, int]], rows_per_chunk: int) -> None:
+    sized = [(size, pieces_of(number, rows, rows_per_chunk)) for number, (rows, size) in enumerate(objects)]
+    chunks = list(grouped_chunks(sized, rows_per_chunk, bytes_per_group=100))
+    whole = [piece for _, pieces in sized for piece in pieces]
+    assert sorted((piece for chunk in chunks for piece in chunk.pieces), key=str) == sorted(whole, key=str)
+    sizes = {pieces[0].path: size for size, pieces in sized if pieces}
+    single = {pieces[0].path for _, pieces in sized if len(pieces) == 1}
+    for chunk in chunks:
+        assert chunk.rows <= rows_per_chunk
+        if len(chunk.pieces) > 1:
+            assert single >= {piece.path for piece in chunk.pieces}
+            assert sum(sizes[piece.path] for piece in chunk.pieces) <= 100
+    groups = [chunk for chunk in chunks if chunk.pieces[0].path in single]
+    for one, following in pairwise(groups):
+        more = one.rows + following.pieces[0].rows > rows_per_chunk
+        larger = sum(sizes[piece.path] for piece in (*one.pieces, following.pieces[0])) > 100
+        assert more or larger
+
+
+def test_a_large_object_between_small_ones_is_cut_alone() -> None:
+    small, large, other = pieces_of(1, 2, 4), pieces_of(2, 9, 4), pieces_of(3, 2, 4)
+    chunks = list(grouped_chunks([(1, small), (1, large), (1, other), (1, ())], 4))
+    assert set(chunks) == {*(Chunk((piece,)) for piece in large), Chunk((*small, *other))}
+
+
+def test_an_object_of_more_bytes_than_a_group_may_have_is_a_chunk_of_its_own() -> None:
+    pieces = [pieces_of(number, 1, 4) for number in range(3)]
+    chunks = list(grouped_chunks([(1, pieces[0]), (101, pieces[1]), (1, pieces[2])], 4, bytes_per_group=100))
+    assert chunks == [Chunk(piece) for piece in pieces]
+
+
+def test_small_files_are_planned_together(tmp_path: Path) -> None:
+    for number in range(5):
+        write(tmp_path, f"{number}.parquet", 2)
+    plan = make_plan(spec(tmp_path))
+    assert [[piece.path for piece in chunk.pieces] for chunk in plan.chunks] == [
+        ["0.parquet", "1.parquet"],
+        ["2.parquet", "3.parquet"],
+        ["4.parquet"],
+    ]
+    assert plan.size_bytes == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_a_plan_of_groups_is_read_as_it_was_written() -> None:
+    pieces = [pieces_of(number, 1, 4)[0] for number in range(4)]
+    chunks = (Chunk((pieces[0],)), Chunk((pieces[1], pieces[2])), Chunk((pieces[3],)))
+    for schema in (pa.schema([]), pa.schema([("x", pa.list_(pa.float32(), 3))])):
+        plan = Plan("s3://bucket/\u00e4 folder", schema, chunks, 2**40)
+        assert Plan.from_bytes(plan.to_bytes()) == plan
+    assert Plan.from_bytes(Plan("in", pa.schema([]), ()).to_bytes()) == Plan("in", pa.schema([]), ())
+
+
+def test_keys_in_folders_are_columns(tmp_path: Path) -> None:
+    for day in ("01", "02"):
+        (tmp_path / f"day={day}" / "n=7").mkdir(parents=True)
+        write(tmp_path, f"day={day}/n=7/a.parquet", 1, day=[2026])
+    plan = make_plan(spec(tmp_path, pattern="**", keep=("id", "day", "n")))
+    assert plan.schema.field("day").type == pa.string()
+    assert plan.schema.field("n").type == pa.int64()
