@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +25,9 @@ _PAGES_AT_ONCE = 16
 class Ledger:
     """The notes of one run: an object each time that it is flushed, so that nothing is rewritten."""
 
-    def __init__(self, output: Storage) -> None:
+    def __init__(self, output: Storage, now: Callable[[], float] = time.monotonic) -> None:
+        """`now` is a clock, in seconds."""
+        self._now = now
         self._output, self._run = output, f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
         self._pending: list[PartResult] = []
         self._flushed, self._flushed_s = 0, 0.0
@@ -35,9 +37,9 @@ class Ledger:
         try:
             for result in results:
                 # Before the first result there was only starting up, which says nothing about the pace.
-                self._flushed_s = self._flushed_s or time.monotonic()
+                self._flushed_s = self._flushed_s or self._now()
                 self._pending.append(result)
-                if time.monotonic() - self._flushed_s >= _FLUSH_S:
+                if self._now() - self._flushed_s >= _FLUSH_S:
                     self._flush()
                 yield result
         finally:
@@ -45,12 +47,12 @@ class Ledger:
 
     def _flush(self) -> None:
         if self._pending:
-            seconds = time.monotonic() - self._flushed_s
+            seconds = self._now() - self._flushed_s
             page = {"seconds": seconds, "parts": [asdict(result) for result in self._pending]}
             self._output.write(f"{FOLDER}/{self._run}-{self._flushed:06}.json", json.dumps(page).encode())
             self._flushed += 1
             self._pending.clear()
-        self._flushed_s = time.monotonic()
+        self._flushed_s = self._now()
 
 
 def known(output: Storage, sizes: Mapping[str, int]) -> dict[str, PartResult]:

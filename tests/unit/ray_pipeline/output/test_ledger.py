@@ -63,10 +63,9 @@ def test_what_came_before_a_reader_that_stops_is_noted(output: Storage) -> None:
     assert known(output, SIZES) == {PARTS[0].chunk: PARTS[0]}
 
 
-def test_it_is_flushed_every_few_seconds(output: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_flushed_every_few_seconds(output: Storage) -> None:
     clock = iter(range(100, 1000, 7))
-    monkeypatch.setattr("ray_pipeline.output.ledger.time.monotonic", lambda: float(next(clock)))
-    results = Ledger(output).noted(iter(PARTS))
+    results = Ledger(output, lambda: float(next(clock))).noted(iter(PARTS))
     assert [len(pages(output)) for _ in results] == [0, 1, 1]
     assert known(output, SIZES) == {part.chunk: part for part in PARTS}
     assert sorted(pages(output)) == pages(output)
