@@ -158,7 +158,8 @@ def _follower(
     endpoint_url = os.environ.get("AWS_ENDPOINT_URL") if uri.startswith("s3://") else None
     folder = cache.expanduser() if cache else default_folder(rayton_home(os.environ), uri, endpoint_url)
     with open_cache(folder, uri, endpoint_url) as copy:
-        yield Follower(copy, lambda: open_storage(uri, endpoint_url), names, _say_when)
+        # A node does not wait for a store that fails: it serves its copy, and asks again at the next refresh.
+        yield Follower(copy, lambda: open_storage(uri, endpoint_url, timeout_s=0), names, _say_when)
 
 
 def _serve_until_stopped(server: NodeServer, follower: Follower | None, refresh_s: float) -> None:

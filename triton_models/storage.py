@@ -17,7 +17,7 @@ from pyarrow import fs
 
 from triton_models import disk, healing, object_store
 from triton_models.errors import StorageError
-from triton_models.healing import TIMEOUT_S, ShortReadError, shortened
+from triton_models.healing import TIMEOUT_S, shortened
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -153,7 +153,7 @@ class Storage:
         """The content of a file, a few MiB at a time. Raises FileNotFoundError."""
         with self.open(path) as file:
             for start in range(0, file.size(), object_store.PIECE_BYTES):
-                yield self._asked(partial(_range, file, start, object_store.PIECE_BYTES), path)
+                yield self._asked(partial(file.read_at, object_store.PIECE_BYTES, start), path)
 
     def delete(self, *paths: str) -> None:
         """Removes files; it does not matter if they are not there."""
@@ -173,7 +173,8 @@ class Storage:
 
     def _whole(self, path: str) -> bytes:
         with self.filesystem.open_input_file(self._full(path)) as file:
-            return _range(file, 0, file.size())
+            content: bytes = file.read()
+            return content
 
     def _put(self, path: str, content: bytes | pa.Buffer) -> None:
         with self.filesystem.open_output_stream(self._full(path)) as stream:
@@ -209,7 +210,7 @@ def open_storage(uri: str, endpoint_url: str | None = None, timeout_s: float = T
     """Opens a folder: a local path, `file://`, `s3://`, `gs://`. Nothing is read yet. Raises StorageError.
 
     `endpoint_url` is the address of an S3-compatible store that is not Amazon's, such as `http://127.0.0.1:9000`;
-    `timeout_s` is how long a store that fails is waited for.
+    `timeout_s` is how long a store that fails is waited for; 0 is not at all.
     """
     plain = checked_uri(uri, endpoint_url)
     if "://" not in plain:
@@ -240,7 +241,7 @@ def checked_uri(uri: str, endpoint_url: str | None = None) -> str:
     return uri.rstrip("/")
 
 
-_CONNECT_S = 5.0
+_CONNECT_S = 3.0
 _SILENCE_S = 15.0
 """How long a store may send nothing before a request is taken for lost; it copies gigabytes in one request."""
 
@@ -265,15 +266,6 @@ def _s3(**settings: str) -> fs.S3FileSystem:
 
 def _is_hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.split("/"))
-
-
-def _range(file: pa.NativeFile, start: int, count: int) -> bytes:
-    """The bytes of a file from `start` on, `count` or up to its end. Raises ShortReadError."""
-    wanted = min(count, file.size() - start)
-    content: bytes = file.read_at(wanted, start)
-    if len(content) != wanted:
-        raise ShortReadError(f"{len(content)} of {wanted} bytes arrived")
-    return content
 
 
 @contextmanager

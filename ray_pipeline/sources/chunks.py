@@ -37,6 +37,22 @@ def read_chunk(storage: Storage, chunk: Chunk, schema: pa.Schema) -> pa.Table:
 
 
 def _read(storage: Storage, piece: Piece, schema: pa.Schema) -> Rows:
+    keys = {name: value for name, value in keys_of(piece.path).items() if name in schema.names}
+    own = pa.schema([field for field in schema if field.name not in keys])
+    source = format_of(piece.path)
+    try:
+        rows = storage.healed(lambda: source.read(storage, piece, own), piece.path)
+    except InputError:
+        _check_unchanged(storage, piece)  # which would be why
+        raise
+    # Afterwards: an object that is replaced while it is read is read in part as it was and in part as it is.
+    _check_unchanged(storage, piece)
+    if rows.table.num_rows != piece.rows:
+        raise InputError(f"{storage.uri}/{piece}: found {rows.table.num_rows} rows; the object changed after planning")
+    return Rows(with_keys(rows.table, keys, schema, piece.rows), rows.rejections)
+
+
+def _check_unchanged(storage: Storage, piece: Piece) -> None:
     found = storage.stat(piece.path)
     if found is None or found.stamp != piece.stamp:
         state = "is gone" if found is None else "has changed"
@@ -44,10 +60,3 @@ def _read(storage: Storage, piece: Piece, schema: pa.Schema) -> Rows:
             f"{storage.uri}/{piece.path} {state} since the job was planned; `--refresh` plans again what is not "
             "scored, or score it into a new folder"
         )
-    keys = {name: value for name, value in keys_of(piece.path).items() if name in schema.names}
-    own = pa.schema([field for field in schema if field.name not in keys])
-    source = format_of(piece.path)
-    rows = storage.healed(lambda: source.read(storage, piece, own), piece.path)
-    if rows.table.num_rows != piece.rows:
-        raise InputError(f"{storage.uri}/{piece}: found {rows.table.num_rows} rows; the object changed after planning")
-    return Rows(with_keys(rows.table, keys, schema, piece.rows), rows.rejections)

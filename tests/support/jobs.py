@@ -50,9 +50,10 @@ def write_job(
     rows_per_chunk: int = 100,
     timeout_s: float = 10,
     endpoint_url: str | None = None,
+    store_timeout_s: float = 120,
 ) -> Path:
     """Writes the job file that the README explains; gives its path."""
-    storage = f'[storage]\nendpoint_url = "{endpoint_url}"' if endpoint_url else ""
+    storage = f'[storage]\nendpoint_url = "{endpoint_url}"\ntimeout_s = {store_timeout_s}' if endpoint_url else ""
     lines = "\n".join(f'{key} = "{value}"' for key, value in triton.items())
     path.write_text(
         JOB.format(
