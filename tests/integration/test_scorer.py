@@ -26,6 +26,9 @@ from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 from triton_models.storage import open_storage
 
+# Ray warns of its own defaults.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+
 DIGITS = Path(__file__).parent.parent / "support" / "factories" / "digits.py"
 
 
