@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 
-from ray_pipeline.chunk import Chunk
 from ray_pipeline.errors import OutputError
 from ray_pipeline.progress import Progress
 from ray_pipeline.report import duration
@@ -43,20 +42,20 @@ class Overview:
             self._say(f"left    {progress.plan.rows - progress.rows_done:,} rows, {self._time(progress)}")
             self._say(f"run     {progress.runs}")
 
-    def verified(self, checked: Iterator[tuple[Chunk, str | None]]) -> None:
+    def verified(self, checked: Iterator[tuple[int, str | None]]) -> None:
         """The verdict. Raises OutputError naming every part that is not what it should be."""
-        faults, chunks, rows = [], 0, 0
-        for chunk, fault in checked:
-            chunks, rows = chunks + 1, rows + chunk.rows
+        faults, parts, rows = [], 0, 0
+        for rows_of_part, fault in checked:
+            parts, rows = parts + 1, rows + rows_of_part
             if fault is not None:
                 faults.append(fault)
         if faults:
             lines = "\n".join(f"  {fault}" for fault in faults)
             raise OutputError(
-                f"{self._output}: {len(faults)} of {chunks} parts are not what the job wrote:\n{lines}\n"
+                f"{self._output}: {len(faults)} of {parts} parts are not what the job wrote:\n{lines}\n"
                 "delete these parts and _SUCCESS, and run the job again: it scores their chunks"
             )
-        self._say(f"{self._output}: {chunks:,} parts with {rows:,} rows are there, unchanged, and add up")
+        self._say(f"{self._output}: {parts:,} parts with {rows:,} rows are there, unchanged, and add up")
 
     def _input(self, progress: Progress) -> None:
         plan = progress.plan

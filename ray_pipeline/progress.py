@@ -15,7 +15,7 @@ from ray_pipeline.output.success import read_manifest, read_success, results_of
 from ray_pipeline.plan import Plan, make_plan
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.formats import SINKS
-from ray_pipeline.sinks.part import PartResult, count_rejected, data_path, read_content
+from ray_pipeline.sinks.part import DATA, PartResult, count_rejected, data_path, read_content
 from ray_pipeline.spec import JobSpec
 from triton_models.storage import Storage, open_storage
 
@@ -55,16 +55,21 @@ def status(uri: str, endpoint_url: str | None) -> tuple[Fingerprint, Progress]:
     return claim, _progress(output, sink, plan, count=True)
 
 
-def verify(uri: str, endpoint_url: str | None) -> Iterator[tuple[Chunk, str | None]]:
-    """Reads every part of a complete job again; gives each chunk and what is wrong with its parts, None if nothing is.
+def verify(uri: str, endpoint_url: str | None) -> Iterator[tuple[int, str | None]]:
+    """Reads every part of a complete job again; gives the rows of each and what is wrong with it, None if nothing is.
 
-    Compared are the rows and the SHA-256 with those in `_SUCCESS`. Raises OutputError if the job is not complete.
+    Compared are the rows and the SHA-256 with those in `_SUCCESS`; what lies beside the parts is wrong, since who reads
+    the folder reads it too. Raises OutputError if the job is not complete.
     """
     output, _, sink, plan = _opened(uri, endpoint_url)
     manifest = read_manifest(output)
     with ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
         checked = pool.map(lambda chunk: _fault(output, sink, chunk, manifest.get(chunk.id)), plan.chunks)
-        yield from zip(plan.chunks, checked, strict=True)
+        yield from zip((chunk.rows for chunk in plan.chunks), checked, strict=True)
+    planned = {data_path(chunk, sink) for chunk in plan.chunks}
+    for stranger in (f"{DATA}/{one.path}" for one in output.at(DATA).objects()):
+        if stranger not in planned:
+            yield 0, f"{stranger}: is no part of this job"
 
 
 def _fault(output: Storage, sink: Sink, chunk: Chunk, wanted: PartResult | None) -> str | None:
