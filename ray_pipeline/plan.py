@@ -15,7 +15,7 @@ from ray_pipeline.chunk import INTERNAL, Chunk, Piece
 from ray_pipeline.errors import InputError
 from ray_pipeline.sources.base import Survey
 from ray_pipeline.sources.listing import list_input, only_format
-from ray_pipeline.sources.partitions import key_schema
+from ray_pipeline.sources.partitions import key_schema, keys_of
 from ray_pipeline.spec import JobSpec
 from triton_models.storage import ObjectInfo, Storage
 
@@ -98,12 +98,12 @@ def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo], earl
     planned = [piece.path for chunk in earlier.chunks for piece in chunk.pieces] if earlier is not None else []
     keys = key_schema([*planned, *(found.path for found in objects)])
     wanted = _columns_of(spec)
-    whole: dict[pa.Schema, pa.Schema] = {}
+    whole: dict[tuple[pa.Schema, tuple[str, ...]], pa.Schema] = {}
     for found, survey in zip(objects, surveys, strict=True):
-        if survey.pieces and survey.schema not in whole:
-            schema = _with_keys(survey.schema, keys)
-            _check_columns(f"{storage.uri}/{found.path}", schema, wanted)
-            whole[survey.schema] = schema
+        seen = survey.schema, tuple(keys_of(found.path))
+        if survey.pieces and seen not in whole:
+            whole[seen] = _with_keys(survey.schema, [keys.field(name) for name in seen[1]])
+            _check_columns(f"{storage.uri}/{found.path}", whole[seen], wanted)
     sized = zip(objects, surveys, strict=True)
     chunks = grouped_chunks(((found.size, survey.pieces) for found, survey in sized), spec.input.rows_per_chunk)
     size = sum(found.size for found in objects)
@@ -151,9 +151,10 @@ def _check_columns(where: str, schema: pa.Schema, wanted: Iterable[str]) -> None
             raise InputError(f"{where}: a column called {column!r} cannot be used; names with {INTERNAL!r} are taken")
 
 
-def _with_keys(schema: pa.Schema, keys: pa.Schema) -> pa.Schema:
+def _with_keys(schema: pa.Schema, keys: Sequence[pa.Field]) -> pa.Schema:
     """The columns of an object and of the folders that it is in; where both have one, the folder is right."""
-    own = [field for field in schema if field.name not in keys.names]
+    names = {key.name for key in keys}
+    own = [field for field in schema if field.name not in names]
     return pa.schema([*own, *keys])
 
 

@@ -15,14 +15,12 @@ def keys_of(path: str) -> dict[str, str]:
 
 
 def key_schema(paths: Iterable[str]) -> pa.Schema:
-    """The keys that all paths have: whole numbers where every value is one as people write it, texts elsewhere."""
-    values: dict[str, set[str]] | None = None
+    """The keys of all paths: whole numbers where every value is one as people write it, texts elsewhere."""
+    values: dict[str, set[str]] = {}
     for path in paths:
-        found = keys_of(path)
-        if values is None:
-            values = {name: set() for name in found}
-        values = {name: seen | {found[name]} for name, seen in values.items() if name in found}
-    return pa.schema([(name, _type_of(seen)) for name, seen in (values or {}).items()])
+        for name, value in keys_of(path).items():
+            values.setdefault(name, set()).add(value)
+    return pa.schema([(name, _type_of(seen)) for name, seen in values.items()])
 
 
 def with_keys(table: pa.Table, keys: Mapping[str, str], schema: pa.Schema, rows: int) -> pa.Table:

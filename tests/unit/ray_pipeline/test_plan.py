@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from ray_pipeline.chunk import Chunk, Piece
 from ray_pipeline.errors import InputError
 from ray_pipeline.plan import Plan, grouped_chunks, make_plan
+from ray_pipeline.sources.chunks import read_chunk
 from ray_pipeline.spec import JobSpec
+from triton_models.storage import open_storage
 
 
 def spec(folder: Path, *, pattern: str = "*.parquet", keep: tuple[str, ...] = ("id",)) -> JobSpec:
@@ -185,3 +187,26 @@ def test_keys_in_folders_are_columns(tmp_path: Path) -> None:
     plan = make_plan(spec(tmp_path, pattern="**", keep=("id", "day", "n")))
     assert plan.schema.field("day").type == pa.string()
     assert plan.schema.field("n").type == pa.int64()
+
+
+def test_an_object_outside_of_the_folders_has_the_column_itself_or_is_named(tmp_path: Path) -> None:
+    (tmp_path / "day=1").mkdir()
+    write(tmp_path, "day=1/a.parquet", 1)
+    write(tmp_path, "b.parquet", 1, day=pa.array([2], pa.int32()))
+    job = spec(tmp_path, pattern="**", keep=("day",))
+    plan = make_plan(job)
+    assert plan.schema.field("day").type == pa.int64()
+    storage = open_storage(str(tmp_path))
+    rows = [read_chunk(storage, chunk, plan.schema)["day"].to_pylist() for chunk in plan.chunks]
+    assert rows == [[2, 1]]
+    write(tmp_path, "c.parquet", 1)
+    with pytest.raises(InputError, match=r"c\.parquet has no column 'day'"):
+        make_plan(job)
+
+
+def test_a_key_that_is_no_number_beside_a_column_of_numbers_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "day=today").mkdir()
+    write(tmp_path, "day=today/a.parquet", 1)
+    write(tmp_path, "b.parquet", 1, day=[2])
+    with pytest.raises(InputError, match="do not go together"):
+        make_plan(spec(tmp_path, pattern="**", keep=("day",)))

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
+from ray_pipeline.refresh import Refresh
 from ray_pipeline.report import Report
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.transport.choose import Choice
@@ -80,6 +81,11 @@ def test_a_job_without_rejected_rows_does_not_send_anyone_to_look_for_them(repor
 def test_a_run_that_resumes_says_what_is_left(report: Report, printed: StringIO) -> None:
     report.remaining(CHUNKS[1:], 1)
     assert printed.getvalue() == "resume  1 chunks are committed, 2 with 2,000 rows are left\n"
+
+
+def test_a_refresh_says_how_the_input_differs(report: Report, printed: StringIO) -> None:
+    report.refreshed(Refresh(PLAN, ("a", "b"), ("c",), ()))
+    assert printed.getvalue().splitlines() == ["refresh 2 new, 1 changed, 0 vanished objects", "        changed: c"]
 
 
 def test_a_job_that_was_complete_says_that_nothing_was_done(report: Report, printed: StringIO) -> None:

@@ -105,7 +105,7 @@ def test_arrays_of_different_lengths_are_refused(storage: Storage) -> None:
 
 def test_an_array_that_is_cut_is_an_error_and_never_fewer_rows(storage: Storage) -> None:
     whole = npy(np.arange(6))
-    for size in range(0, len(whole)):
+    for size in range(0, len(whole), 5):
         with pytest.raises(InputError, match=r"a\.npy.*(cannot be read as NumPy|ends within)"):
             read(storage, "a.npy", whole[:size], 100)
 
