@@ -131,10 +131,12 @@ def _schema(header: Record, records: list[Record]) -> pa.Schema:
 
 
 def _type_of(values: list[str]) -> pa.DataType:
-    """The narrowest type that says all that the texts say; a column of empty fields is one of texts."""
+    """The narrowest type that says all that the texts say; null for a column of empty fields, which fits any other."""
     filled = [value for value in values if value]
+    if not filled:
+        return pa.null()
     for kind in (pa.int64(), pa.float64()):
-        if filled and not any(isinstance(_value(value, kind), str) for value in filled):
+        if not any(isinstance(_value(value, kind), str) for value in filled):
             return pa.string() if kind == pa.float64() and any(map(_is_long, filled)) else kind
     return pa.string()
 
@@ -145,7 +147,7 @@ def _value(text: str, kind: pa.DataType) -> Any:
         return int(text) if _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 else text or None
     if pa.types.is_floating(kind):
         return float(text) if _FLOAT.fullmatch(text) else text or None
-    return text
+    return text or None if pa.types.is_null(kind) else text
 
 
 def _is_long(text: str) -> bool:

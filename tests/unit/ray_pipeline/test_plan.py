@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_pipeline.chunk import Chunk, Piece
+from ray_pipeline.chunk import REASON, Chunk, Piece
 from ray_pipeline.errors import InputError
 from ray_pipeline.plan import Plan, grouped_chunks, make_plan
 from ray_pipeline.sources.chunks import read_chunk
@@ -210,3 +210,16 @@ def test_a_key_that_is_no_number_beside_a_column_of_numbers_is_refused(tmp_path:
     write(tmp_path, "b.parquet", 1, day=[2])
     with pytest.raises(InputError, match="do not go together"):
         make_plan(spec(tmp_path, pattern="**", keep=("day",)))
+
+
+@pytest.mark.parametrize(("other", "found"), [("0.5", [None, 0.5]), ("seven", ["", "seven"]), ("", ["", ""])])
+def test_a_column_of_empty_fields_has_the_type_of_the_other_objects(
+    tmp_path: Path, other: str, found: list[object]
+) -> None:
+    (tmp_path / "a.csv").write_text("id,body\n,x\n")
+    (tmp_path / "b.csv").write_text(f"id,body\n{other},x\n")
+    plan = make_plan(spec(tmp_path, pattern="*.csv"))
+    (chunk,) = plan.chunks
+    table = read_chunk(open_storage(str(tmp_path)), chunk, plan.schema)
+    assert table["id"].to_pylist() == found
+    assert table[REASON].null_count == 2
