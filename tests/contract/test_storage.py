@@ -43,6 +43,8 @@ def failing(endpoint_url: str) -> Iterator[dict[str, FaultyProxy]]:
         faulty(endpoint_url, *some_of_each(0.04), seed=2) as other,
     ):
         yield {"failing": one, "failing otherwise": other}
+        for proxy in (one, other):
+            assert proxy.injected.total() > proxy.requests.total() / 10 or proxy.requests.total() < 50
 
 
 @pytest.fixture(params=["folder", "endpoint", "environment", "failing", "failing otherwise", "pretended"])
