@@ -91,6 +91,8 @@ def timed(contender: Contender) -> Run:
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(contender.command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     ended = sorted((file.stat().st_mtime_ns, file) for file in parts(contender.output))
+    if len(ended) < 2:
+        raise SystemExit(f"{' '.join(contender.command)} wrote {len(ended)} files; a rate needs two or more")
     rows = [pq.read_metadata(file).num_rows for _, file in ended]
     return Run(sum(rows[1:]) / ((ended[-1][0] - ended[0][0]) / 1e9), wall_s)
 

