@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
+from ray_pipeline.chunk import Chunk
 from ray_pipeline.errors import InputError
-from ray_pipeline.pipeline import Flow, _read
+from ray_pipeline.sources.chunks import read_chunk
 from ray_pipeline.sources.parquet import Parquet
 from triton_models.storage import Storage
 
@@ -28,20 +29,25 @@ def write(storage: Storage, path: str, rows: int) -> None:
     storage.write(path, sink.getvalue())
 
 
-def test_an_object_that_is_replaced_while_it_is_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_object_that_is_replaced_while_it_is_read_is_refused(tmp_path: Path) -> None:
     place = str(tmp_path), str(tmp_path), fs.LocalFileSystem()
     storage, replaced = Storage(*place), ReplacedStorage(*place)
     write(storage, "rows.parquet", rows=10)
     found = storage.stat("rows.parquet")
     assert found is not None
     survey = Parquet().survey(storage, found, 100)
-    monkeypatch.setattr("ray_pipeline.pipeline.ray.get", lambda flow: flow)
-
-    def read(storage: Storage) -> list[pa.Table]:
-        return _read(survey.chunks[0], Flow(storage, storage, survey.schema, (), ("id",)))  # type: ignore[arg-type]
-
-    assert read(storage)[0]["id"].to_pylist() == list(range(10))
+    chunk = Chunk(survey.pieces)
+    assert read_chunk(storage, chunk, survey.schema)["id"].to_pylist() == list(range(10))
     with pytest.raises(InputError, match=r"rows\.parquet has changed since the job was planned"):
-        read(replaced)
+        read_chunk(replaced, chunk, survey.schema)
+
+
+def test_an_object_that_is_gone_is_named_as_such(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path), str(tmp_path), fs.LocalFileSystem())
+    write(storage, "rows.parquet", rows=10)
+    found = storage.stat("rows.parquet")
+    assert found is not None
+    survey = Parquet().survey(storage, found, 100)
+    storage.delete("rows.parquet")
+    with pytest.raises(InputError, match=r"rows\.parquet is gone since the job was planned"):
+        read_chunk(storage, Chunk(survey.pieces), survey.schema)
