@@ -144,7 +144,7 @@ def fingerprint(spec: JobSpec, versions: Sequence[int | None], checksums: Sequen
             "rows_per_chunk": spec.input.rows_per_chunk,
         },
         "models": models,
-        "output": {"format": spec.output.format},
+        "output": {"format": spec.output.format, "on_nonfinite": spec.output.on_nonfinite},
     }
 
 
