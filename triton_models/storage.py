@@ -177,7 +177,8 @@ class Storage:
             return content
 
     def _put(self, path: str, content: bytes | pa.Buffer) -> None:
-        with self.filesystem.open_output_stream(self._full(path)) as stream:
+        # Told nothing, Arrow would compress what is called `.gz` once more.
+        with self.filesystem.open_output_stream(self._full(path), compression=None) as stream:
             stream.write(content)
 
     def _put_new(self, path: str, content: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import pytest
 
 from ray_pipeline.chunk import ERROR, REASON, STAGE
 from ray_pipeline.errors import OutputError
+from ray_pipeline.output.lock import holder, locked
+from ray_pipeline.progress import verify
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.formats import SINKS
 from ray_pipeline.sinks.part import data_path, read_result, rejected_path, write_part
 from ray_pipeline.spec import OutputSpec
 from tests.support.chunks import chunk_of_rows, read_table
+from tests.support.committed import CommittedJob
+from tests.support.s3 import object_store
 from triton_models.storage import Storage, open_storage
 
 ROWS = 200
@@ -37,9 +42,17 @@ def sink(request: pytest.FixtureRequest) -> Sink:
     return SINKS[request.param]
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Storage:
-    return open_storage(str(tmp_path))
+@pytest.fixture(scope="module")
+def endpoint_url() -> Iterator[str]:
+    with object_store("parts") as endpoint_url:
+        yield endpoint_url
+
+
+@pytest.fixture(params=["disk", "s3"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "disk":
+        return open_storage(str(tmp_path))
+    return open_storage(f"s3://parts/{tmp_path.name}", request.getfixturevalue("endpoint_url"))
 
 
 def test_every_format_of_a_job_file_has_its_sink() -> None:
@@ -118,3 +131,14 @@ def test_a_part_that_is_not_whole_is_refused_with_its_name(sink: Sink, output: S
     output.write(path, output.read(path)[: result.bytes - 3])
     with pytest.raises(OutputError, match=rf"{path} is not (a )?whole .*; delete it and run again"):
         read_result(output, sink, CHUNK)
+
+
+@pytest.mark.parametrize("format", SINKS)
+def test_the_folder_of_a_whole_job_is_locked_counted_and_verified(output: Storage, format: str) -> None:
+    job = CommittedJob(output, format)
+    with locked(output):
+        with pytest.raises(OutputError, match="another run of this job works on it"), locked(output):
+            pass
+        job.complete()
+    assert holder(output) is None
+    assert list(verify(output.uri, output.endpoint_url)) == [(4, None), (4, None), (2, None)]
