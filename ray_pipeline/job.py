@@ -107,7 +107,9 @@ def _begin(spec: JobSpec, output: Storage, kept: Plan | None, plan: Plan, again:
         write_plan(output, plan)
     parts.tidy(output, sink, plan)
     if again.retry_rejected:
-        parts.remove_data(output, sink, parts.with_rejected(output))
+        again_scored = parts.with_rejected(output)
+        Ledger(output).forget(again_scored)
+        parts.remove_data(output, sink, again_scored)
 
 
 def _bearable(results: Iterator[PartResult], spec: JobSpec, plan: Plan) -> Iterator[PartResult]:

@@ -15,6 +15,9 @@ from triton_models.server.runtime import Runtime, ensure_runtime
 
 ROOT = Path(__file__).parent.parent
 
+# Before Ray is imported: on one machine it listens on loopback.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
 
 @pytest.fixture(scope="session")
 def home() -> Path:

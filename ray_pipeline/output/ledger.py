@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -28,7 +28,7 @@ class Ledger:
     def __init__(self, output: Storage, now: Callable[[], float] = time.monotonic) -> None:
         """`now` is a clock, in seconds."""
         self._now = now
-        self._output, self._run = output, f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+        self._output, self._run = output, f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
         self._pending: list[PartResult] = []
         self._flushed, self._flushed_s = 0, 0.0
 
@@ -45,20 +45,28 @@ class Ledger:
         finally:
             self._flush()
 
+    def forget(self, chunks: Iterable[str]) -> None:
+        """Notes that what was said of these chunks no longer holds: they are to be scored again."""
+        self._write([], sorted(chunks), 0.0)
+
     def _flush(self) -> None:
         if self._pending:
-            seconds = self._now() - self._flushed_s
-            page = {"seconds": seconds, "parts": [asdict(result) for result in self._pending]}
-            self._output.write(f"{FOLDER}/{self._run}-{self._flushed:06}.json", json.dumps(page).encode())
-            self._flushed += 1
+            self._write(self._pending, [], self._now() - self._flushed_s)
             self._pending.clear()
         self._flushed_s = self._now()
+
+    def _write(self, results: Sequence[PartResult], forgotten: Sequence[str], seconds: float) -> None:
+        page = {"seconds": seconds, "parts": [asdict(result) for result in results], "forgotten": forgotten}
+        self._output.write(f"{FOLDER}/{self._run}-{self._flushed:06}.json", json.dumps(page).encode())
+        self._flushed += 1
 
 
 def known(output: Storage, sizes: Mapping[str, int]) -> dict[str, PartResult]:
     """What the ledgers say of the committed chunks, whose data parts have these sizes in bytes."""
     found: dict[str, PartResult] = {}
     for page in _pages(output):
+        for chunk in page["forgotten"]:
+            found.pop(chunk, None)
         for noted in page["parts"]:
             result = PartResult(**noted)
             if sizes.get(result.chunk) == result.bytes:

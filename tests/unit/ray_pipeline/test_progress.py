@@ -140,7 +140,8 @@ def test_status_of_a_job_that_died_halfway(job: CommittedJob) -> None:
 def test_status_while_a_run_works_tells_who_and_how_long(job: CommittedJob) -> None:
     job.begin()
     results = job.commit([0, 1])
-    page = {"seconds": 80.0, "parts": [{name: getattr(one, name) for name in one.__slots__} for one in results]}
+    noted = [{name: getattr(one, name) for name in one.__slots__} for one in results]
+    page = {"seconds": 80.0, "parts": noted, "forgotten": []}
     for old in job.output.at("_ledger").objects():
         job.output.delete(f"_ledger/{old.path}")
     job.output.write("_ledger/20260101T000000-a-000000.json", json.dumps(page).encode())

@@ -25,7 +25,7 @@ def pages(output: Storage) -> list[str]:
 
 def page(output: Storage, name: str, seconds: float, *parts: PartResult) -> None:
     noted = [{name: getattr(part, name) for name in PartResult.__slots__} for part in parts]
-    output.write(f"_ledger/{name}.json", json.dumps({"seconds": seconds, "parts": noted}).encode())
+    output.write(f"_ledger/{name}.json", json.dumps({"seconds": seconds, "parts": noted, "forgotten": []}).encode())
 
 
 def test_results_pass_through_and_are_known_afterwards(output: Storage) -> None:
@@ -89,3 +89,12 @@ def test_the_pace_is_that_of_the_last_minute(output: Storage) -> None:
 def test_a_moment_says_nothing_about_the_pace(output: Storage) -> None:
     page(output, "20260101T000000-a-000000", 1.0, PARTS[0])
     assert rows_per_s(output) is None
+
+
+def test_what_is_to_be_scored_again_is_forgotten_until_it_is_noted_again(output: Storage) -> None:
+    first, second = Ledger(output), Ledger(output)
+    list(first.noted(iter(PARTS)))
+    second.forget([PARTS[0].chunk])
+    assert known(output, SIZES) == {part.chunk: part for part in PARTS[1:]}
+    list(second.noted(iter(PARTS[:1])))
+    assert known(output, SIZES) == {part.chunk: part for part in PARTS}
