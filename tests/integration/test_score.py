@@ -89,7 +89,10 @@ def test_a_local_folder_and_an_s3_store_give_the_same_rows(
         in_store = scored_rows("s3://corpus/embeddings", endpoint_url)
     on_disk = scored_rows(str(tmp_path / "out"))
     assert on_disk.num_rows == 1000
-    assert in_store.equals(on_disk)
+    assert in_store.schema.equals(on_disk.schema)
+    assert in_store["id"].equals(on_disk["id"])
+    # Triton puts batches of one shape together while they wait, and sums of other batches round in another way.
+    np.testing.assert_allclose(*(np.array(rows["embedding"].to_pylist()) for rows in (in_store, on_disk)), atol=1e-6)
 
 
 def test_bad_rows_of_json_lines_are_rejected_with_their_reason_and_the_others_scored(
