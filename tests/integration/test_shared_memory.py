@@ -33,7 +33,7 @@ from triton_models.server.runtime import Runtime
 
 BATCHES = "max_batch_size: 8\ndynamic_batching { }\n"
 SLOW = tensors("input", "x", "FP32", [256]) + tensors("output", "y", "FP32", [256])
-ROUNDS = 20_000  # about a second
+ROUNDS = 150_000  # more than a second, also on a fast and idle machine
 PATIENCE_S = 30.0
 
 CLIENT = """
