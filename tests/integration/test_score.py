@@ -92,7 +92,8 @@ def test_a_local_folder_and_an_s3_store_give_the_same_rows(
     assert in_store.schema.equals(on_disk.schema)
     assert in_store["id"].equals(on_disk["id"])
     # Triton puts batches of one shape together while they wait, and sums of other batches round in another way.
-    np.testing.assert_allclose(*(np.array(rows["embedding"].to_pylist()) for rows in (in_store, on_disk)), atol=1e-6)
+    theirs, ours = (np.array(rows["embedding"].to_pylist()) for rows in (in_store, on_disk))
+    np.testing.assert_allclose(theirs, ours, atol=1e-6)
 
 
 def test_bad_rows_of_json_lines_are_rejected_with_their_reason_and_the_others_scored(
