@@ -77,7 +77,8 @@ def known(output: Storage, sizes: Mapping[str, int]) -> dict[str, PartResult]:
 def rows_per_s(output: Storage) -> float | None:
     """The pace of the last minute or so that a run was working, start-up left out; None if it is not known yet."""
     rows, seconds = 0, 0.0
-    for page in reversed(_pages(output)):
+    for path in reversed(_paths(output)):
+        page = json.loads(output.read(path))
         rows += sum(part["scored"] + part["rejected"] for part in page["parts"])
         seconds += page["seconds"]
         if seconds > _PACE_S:
@@ -88,5 +89,8 @@ def rows_per_s(output: Storage) -> float | None:
 def _pages(output: Storage) -> list[Any]:
     """All that was noted, the oldest first."""
     with ThreadPoolExecutor(_PAGES_AT_ONCE) as pool:
-        paths = [f"{FOLDER}/{one.path}" for one in output.at(FOLDER).objects()]
-        return [json.loads(content) for content in pool.map(output.read, paths)]
+        return [json.loads(content) for content in pool.map(output.read, _paths(output))]
+
+
+def _paths(output: Storage) -> list[str]:
+    return [f"{FOLDER}/{one.path}" for one in output.at(FOLDER).objects()]

@@ -24,21 +24,26 @@ def with_rejected(output: Storage) -> set[str]:
     return set(_parts(output, REJECTED, REJECTED_SINK.suffix))
 
 
-def tidy(output: Storage, sink: Sink, plan: Plan) -> None:
-    """Removes what killed runs left half-written, and parts of chunks that are not planned."""
+def tidy(output: Storage, sink: Sink, plan: Plan) -> dict[str, int]:
+    """Removes what killed runs left half-written, and parts of chunks that are not planned; gives what is committed."""
     if output.local is not None:
         for path in output.local.rglob(".*"):
             # Other runs write below the lock's folder while this one has the lock.
             if is_temporary(path.name) and path.parent.name != lock.FOLDER and path.is_file():
                 path.unlink(missing_ok=True)
-    remove_unplanned(output, sink, plan)
+    return remove_unplanned(output, sink, plan)
 
 
-def remove_unplanned(output: Storage, sink: Sink, plan: Plan) -> None:
-    """Removes parts of chunks that are no longer planned: their objects changed, and have other chunks now."""
+def remove_unplanned(output: Storage, sink: Sink, plan: Plan) -> dict[str, int]:
+    """Removes parts of chunks that are no longer planned: their objects changed, and have other chunks now.
+
+    Gives the planned chunks that are committed, as `committed` does.
+    """
     planned = {chunk.id for chunk in plan.chunks}
-    _remove(output, DATA, sink.suffix, committed(output, sink).keys() - planned)
+    there = committed(output, sink)
+    _remove(output, DATA, sink.suffix, there.keys() - planned)
     _remove(output, REJECTED, REJECTED_SINK.suffix, with_rejected(output) - planned)
+    return {chunk: size for chunk, size in there.items() if chunk in planned}
 
 
 def remove_rejected(output: Storage, chunks: Iterable[str]) -> None:

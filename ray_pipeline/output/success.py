@@ -58,8 +58,7 @@ def finish(output: Storage, sink: Sink, plan: Plan, results: Iterable[PartResult
     if a part is missing or the rows do not add up: then there is no `_SUCCESS`.
     """
     # A worker of a dead run may have written after this one tidied up.
-    parts.remove_unplanned(output, sink, plan)
-    there = parts.committed(output, sink)
+    there = parts.remove_unplanned(output, sink, plan)
     missing = [chunk for chunk in plan.chunks if chunk.id not in there]
     if missing:
         raise OutputError(f"{output.uri} lacks {len(missing)} parts, the first of {missing[0]}; run the job again")
