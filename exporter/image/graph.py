@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from exporter.errors import ConversionError, first_line
 from exporter.graph.names import make_room
 from exporter.graph.settle import BATCH
 from triton_models.tensors import TensorSpec, dtype_of
 
+Numbers = NDArray[np.float64]
 PREFIX = "rayton_image"
 """How the new values inside the graph are called."""
 
@@ -43,7 +45,7 @@ def put_in_front(
     make_room(graph, {image.name})
     batch = before.shape[0] if before.shape is not None else BATCH
     pixels = ir.Value(name=image.name, shape=ir.Shape([batch, *image.shape]), type=_type(image))
-    nodes = _steps(graph, pixels, inner, normalisation)
+    nodes = _steps(graph, pixels, image, inner, normalisation)
     before.replace_all_uses_with(nodes[-1].outputs[0], replace_graph_outputs=True)
     graph.inputs[place] = pixels
     if len(graph) > 0:
@@ -60,16 +62,22 @@ def put_in_front(
         raise ConversionError(f"{inner.name} cannot become an image: {first_line(error)}", str(error)) from error
 
 
-def _steps(graph: ir.Graph, pixels: ir.Value, inner: TensorSpec, normalisation: Normalisation) -> list[ir.Node]:
-    """Cast, one product, one sum; then, where they are wanted, channels first and another type of float."""
-    mean, std = np.array(normalisation.mean), np.array(normalisation.std)
-    factor = _constant(graph, "factor", normalisation.scale / std)
-    offset = _constant(graph, "offset", -mean / std)
-    nodes = [ir.node("Cast", [pixels], {"to": ir.DataType.FLOAT})]
-    nodes.append(ir.node("Mul", [nodes[-1].outputs[0], factor]))
-    nodes.append(ir.node("Add", [nodes[-1].outputs[0], offset]))
-    if normalisation.layout == "nchw":
-        nodes.append(ir.node("Transpose", [nodes[-1].outputs[0]], {"perm": [0, 3, 1, 2]}))
+def _steps(
+    graph: ir.Graph, pixels: ir.Value, image: TensorSpec, inner: TensorSpec, normalisation: Normalisation
+) -> list[ir.Node]:
+    """Channels first, a cast, one product and sum; then the layout and the type of float that are wanted.
+
+    Pixels are put in order while they are bytes, and normalised in one pass: with a product and a sum in the order in
+    which they come, three numbers over three neighbours, ONNX Runtime takes ten times as long.
+    """
+    mean, std = (np.resize(numbers, image.shape[-1]) for numbers in (normalisation.mean, normalisation.std))
+    numbers = {"factor": normalisation.scale / std, "offset": -mean / std, "none": 0 * std, "one": std / std}
+    factors = [_constant(graph, name, one) for name, one in numbers.items()]
+    nodes = [ir.node("Transpose", [pixels], {"perm": [0, 3, 1, 2]})]
+    nodes.append(ir.node("Cast", [nodes[-1].outputs[0]], {"to": ir.DataType.FLOAT}))
+    nodes.append(ir.node("BatchNormalization", [nodes[-1].outputs[0], *factors], {"epsilon": 0.0}))
+    if normalisation.layout == "nhwc":
+        nodes.append(ir.node("Transpose", [nodes[-1].outputs[0]], {"perm": [0, 2, 3, 1]}))
     if inner.dtype != "FP32":
         nodes.append(ir.node("Cast", [nodes[-1].outputs[0]], {"to": _type(inner).dtype}))
     for number, node in enumerate(nodes):
@@ -77,7 +85,7 @@ def _steps(graph: ir.Graph, pixels: ir.Value, inner: TensorSpec, normalisation: 
     return nodes
 
 
-def _constant(graph: ir.Graph, name: str, numbers: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> ir.Value:
+def _constant(graph: ir.Graph, name: str, numbers: Numbers) -> ir.Value:
     tensor = ir.tensor(numbers.astype(np.float32), name=f"{PREFIX}_{name}")
     value = ir.Value(
         name=tensor.name, shape=ir.Shape(numbers.shape), type=ir.TensorType(tensor.dtype), const_value=tensor

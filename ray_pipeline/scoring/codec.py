@@ -27,8 +27,7 @@ class RowLists:
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> RowLists:
         """Takes a list column without nulls; copies nothing where its numbers lie in one piece."""
-        # Arrow copies even a single piece when it puts pieces together.
-        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        array = in_one_piece(column)
         offsets = array.offsets.to_numpy().astype(np.int64)
         return cls(array.values.to_numpy(zero_copy_only=False), offsets)
 
@@ -52,6 +51,11 @@ class RowLists:
         in_row = np.arange(width) < lengths[:, None]
         stacked[in_row] = self.values[(starts[:, None] + np.arange(width))[in_row]]
         return stacked
+
+
+def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array. Arrow would copy even a single piece when it puts pieces together."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def follow_each_other(rows: Rows) -> bool:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ray_pipeline.models import JobModel
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.batches import TOKENS_PER_BATCH, cut
-from ray_pipeline.scoring.codec import RowLists, Rows, batch_of, follow_each_other
+from ray_pipeline.scoring.codec import RowLists, Rows, batch_of, follow_each_other, in_one_piece
 from ray_pipeline.transport.base import Tensors
 from triton_models.card import ImagePreparation, TextPreparation
 
@@ -67,7 +67,7 @@ class ImageInputs:
 
     def __init__(self, model: JobModel, preparation: ImagePreparation, table: pa.Table) -> None:
         self._model = model
-        array = table[prepared_column(model, preparation.input)].combine_chunks()
+        array = in_one_piece(table[prepared_column(model, preparation.input)])
         size = array.type.byte_width
         flat = np.frombuffer(array.buffers()[1] or b"", np.uint8, len(array) * size, array.offset * size)
         self._rows = flat.reshape(len(array), size)
