@@ -37,15 +37,19 @@ Command = Sequence[str]
 
 @dataclass(frozen=True)
 class Contender:
-    """A command and the folder in which it leaves its Parquet files; the folder is emptied before each run."""
+    """A command and the folder in which it leaves its Parquet files; the folder is emptied before each run.
+
+    `first` is how many files are made at once in the beginning: the rate counts from the end of the last of them.
+    """
 
     command: Command
     output: Path
+    first: int = 1
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: rows a second from the first file's end to the last one's, and the seconds of all, start-up included."""
+    """One run: rows a second from the first files' end to the last one's, and the seconds of all, start-up included."""
 
     rows_per_s: float
     wall_s: float
@@ -91,10 +95,11 @@ def timed(contender: Contender) -> Run:
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(contender.command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     ended = sorted((file.stat().st_mtime_ns, file) for file in parts(contender.output))
-    if len(ended) < 2:
-        raise SystemExit(f"{' '.join(contender.command)} wrote {len(ended)} files; a rate needs two or more")
-    rows = [pq.read_metadata(file).num_rows for _, file in ended]
-    return Run(sum(rows[1:]) / ((ended[-1][0] - ended[0][0]) / 1e9), wall_s)
+    first = contender.first
+    if len(ended) <= first:
+        raise SystemExit(f"{' '.join(contender.command)} wrote {len(ended)} files; a rate needs more than {first}")
+    rows = sum(pq.read_metadata(file).num_rows for _, file in ended[first:])
+    return Run(rows / ((ended[-1][0] - ended[first - 1][0]) / 1e9), wall_s)
 
 
 def environment() -> dict[str, str]:
