@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,7 +16,11 @@ INTERNAL = "__rayton_"
 """How the columns begin that travel with the rows and never reach the output."""
 
 CHUNK = f"{INTERNAL}chunk"
-"""The chunk itself as JSON, in its first row only: a table that was split or merged on its way shows it."""
+"""The chunk itself as JSON, and which of its rows the table holds, in the first row only: a table that was split or
+merged on its way shows it."""
+
+PART = f"{INTERNAL}part"
+"""The data part of a chunk of which only the rejected rows are scored again, in the first row of these; else null."""
 
 ROW = f"{INTERNAL}row"
 """The number of the row in its chunk, from 0."""
@@ -73,10 +77,11 @@ class Chunk:
         """The name, without its ending, of the part that this chunk becomes, under `data/` and `rejected/`."""
         return f"part-{self.id}"
 
-    def mark(self) -> pa.Array:
-        """The CHUNK column for a table that holds this chunk."""
-        mark = json.dumps([asdict(piece) for piece in self.pieces])
-        return pa.array([mark, *[None] * (self.rows - 1)], pa.string())
+    def mark(self, rows: Sequence[int] | None = None) -> pa.Array:
+        """The CHUNK column for a table that holds this chunk, or only these rows of it."""
+        mark = json.dumps({"pieces": [asdict(piece) for piece in self.pieces], "rows": rows})
+        others = (self.rows if rows is None else len(rows)) - 1
+        return pa.array([mark, *[None] * others], pa.string())
 
     def origins(self, rows: Iterable[int]) -> list[tuple[str, int]]:
         """The object, and the number of the row in it, of each of these rows of the chunk."""
@@ -94,11 +99,13 @@ class Chunk:
 
 
 def chunk_of(table: pa.Table) -> Chunk:
-    """The chunk that a table holds. Raises OutputError if the rows are not exactly those of one chunk."""
+    """The chunk that a table belongs to. Raises OutputError if its rows are not exactly those that were read of it."""
     marks = [(row, mark) for row, mark in enumerate(table[CHUNK].to_pylist()) if mark is not None]
     if len(marks) != 1 or marks[0][0] != 0:
         raise OutputError(f"a table of {table.num_rows} rows has the marks of {len(marks)} chunks; not committed")
-    chunk = Chunk(tuple(Piece(**piece) for piece in json.loads(marks[0][1])))
-    if not table[ROW].combine_chunks().equals(pa.array(range(chunk.rows), pa.int64())):
+    mark = json.loads(marks[0][1])
+    chunk = Chunk(tuple(Piece(**piece) for piece in mark["pieces"]))
+    read = range(chunk.rows) if mark["rows"] is None else mark["rows"]
+    if not table[ROW].combine_chunks().equals(pa.array(read, pa.int64())):
         raise OutputError(f"{chunk}: the {table.num_rows} rows that arrived are not those of the chunk; not committed")
     return chunk

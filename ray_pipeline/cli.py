@@ -32,7 +32,7 @@ def score(
     rescore_changed: Annotated[
         bool, typer.Option(help="As --refresh, and replace the rows of objects that have changed.")
     ] = False,
-    retry_rejected: Annotated[bool, typer.Option(help="Score the chunks with rejected rows again.")] = False,
+    retry_rejected: Annotated[bool, typer.Option(help="Also score the rejected rows again.")] = False,
 ) -> None:
     """Score every row of a bucket. Run it again to resume: what is committed is not scored twice."""
     from rich.console import Console

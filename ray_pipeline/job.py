@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ray.exceptions import RayTaskError
 
 from ray_pipeline.errors import OutputError
 from ray_pipeline.models import JobModel, check_input_types, job_model
 from ray_pipeline.output import parts
-from ray_pipeline.output.claim import check_claim, claim, read_claim, read_plan, write_plan
+from ray_pipeline.output.claim import check_job, claim, read_claim, read_plan, write_plan
+from ray_pipeline.output.fingerprint import fingerprint, fixed_versions
 from ray_pipeline.output.ledger import Ledger
+from ray_pipeline.output.left import Left, what_is_left
 from ray_pipeline.output.lock import check_free, locked
 from ray_pipeline.output.success import Totals, finish, read_success, withdraw
 from ray_pipeline.pipeline import Flow, score_chunks
@@ -33,7 +34,7 @@ from triton_models.storage import Storage, open_storage
 
 @dataclass(frozen=True)
 class Again:
-    """What a run does beside going on: look for new objects, replace changed ones, score chunks with rejected rows."""
+    """What a run does beside going on: look for new objects, replace changed ones, score rejected rows again."""
 
     refresh: bool = False
     rescore_changed: bool = False
@@ -53,9 +54,9 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
     """
     output = open_storage(spec.output.uri, spec.storage.endpoint_url, spec.storage.timeout_s)
     earlier = read_claim(output)
-    fixed = _fixed_versions(spec, earlier)
+    fixed = fixed_versions(spec, earlier)
     if earlier is not None:
-        check_claim(output, earlier, fingerprint(spec, fixed, _checksums(earlier)))
+        check_job(output, earlier, spec)
         if (complete := read_success(output)) and not again.anything:
             report.already_complete(complete)
             return complete
@@ -71,12 +72,15 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             check_input_types(model, plan.schema)
         with locked(output):
             claim(output, fingerprint(spec, versions, [model.checksum for model in models]))
-            _begin(spec, output, kept, plan, again)
+            left = _begin(spec, output, kept, plan, again)
+            _check_bearable(left.rejected, spec, plan)
             report.resolved(models, nodes)
             with _servers(spec, repository, models, home, nodes) as find_server:
                 report.connected(ways_to(find_server, spec.triton, nodes))
-                scored = _scored(spec, plan, output, models, len(nodes), find_server, report)
-                results = list(_bearable(report.watched(Ledger(output).noted(scored)), spec, plan))
+                report.remaining(left)
+                scored = _scored(spec, plan, output, models, len(nodes), find_server, left)
+                noted = Ledger(output, again=left.again).noted(scored)
+                results = list(_bearable(report.watched(noted), spec, plan, left.rejected))
             totals = finish(output, SINKS[spec.output.format], plan, results)
     report.finished(totals)
     return totals
@@ -94,8 +98,8 @@ def _plan(spec: JobSpec, output: Storage, kept: Plan | None, again: Again, repor
     return found.plan
 
 
-def _begin(spec: JobSpec, output: Storage, kept: Plan | None, plan: Plan, again: Again) -> None:
-    """Keeps the plan, and leaves in the folder only what the plan and this run let stand.
+def _begin(spec: JobSpec, output: Storage, kept: Plan | None, plan: Plan, again: Again) -> Left:
+    """Keeps the plan, and leaves in the folder only what the plan lets stand; gives what is left to do.
 
     Raises OutputError if the plan in the folder is no longer `kept`: what that run has scored would be removed.
     """
@@ -105,60 +109,30 @@ def _begin(spec: JobSpec, output: Storage, kept: Plan | None, plan: Plan, again:
     withdraw(output)
     if kept != plan:
         write_plan(output, plan)
-    parts.tidy(output, sink, plan)
-    if again.retry_rejected:
-        again_scored = parts.with_rejected(output)
-        Ledger(output).forget(again_scored)
-        parts.remove_data(output, sink, again_scored)
+    there = parts.tidy(output, sink, plan)
+    left = what_is_left(output, sink, plan, there, retry_rejected=again.retry_rejected)
+    if left.again:
+        Ledger(output).forget(left.again)
+    return left
 
 
-def _bearable(results: Iterator[PartResult], spec: JobSpec, plan: Plan) -> Iterator[PartResult]:
-    """Passes results on until more rows are rejected than the job file allows of the whole. Raises OutputError then."""
-    rejected, most = 0, spec.output.max_rejected * plan.rows
+def _bearable(results: Iterator[PartResult], spec: JobSpec, plan: Plan, before: int) -> Iterator[PartResult]:
+    """Passes results on until too many rows are rejected, those `before` this run too. Raises OutputError then."""
+    rejected = before
     for result in results:
         rejected += result.rejected
-        if rejected > most:
-            raise OutputError(
-                f"{rejected:,} of {plan.rows:,} rows are rejected, more than output.max_rejected = "
-                f"{spec.output.max_rejected:g} allows; {spec.output.uri}/rejected says why. What is committed stays: "
-                "raise the limit and run again, or correct the cause and run with `--retry-rejected`"
-            )
+        _check_bearable(rejected, spec, plan)
         yield result
 
 
-def fingerprint(spec: JobSpec, versions: Sequence[int | None], checksums: Sequence[str]) -> dict[str, Any]:
-    """What decides the answers of a job; kept in `_job.json`. Holds no secret: credentials are not in a job file."""
-    models = [
-        {
-            "name": model.name,
-            "version": version,
-            "checksum": checksum,
-            "inputs": model.inputs,
-            "outputs": model.outputs,
-        }
-        for model, version, checksum in zip(spec.models, versions, checksums, strict=False)
-    ]
-    return {
-        "format": 2,
-        "input": {
-            "uri": spec.input.uri,
-            "keep": list(spec.input.keep),
-            "rows_per_chunk": spec.input.rows_per_chunk,
-        },
-        "models": models,
-        "output": {"format": spec.output.format, "on_nonfinite": spec.output.on_nonfinite},
-    }
-
-
-def _fixed_versions(spec: JobSpec, earlier: dict[str, Any] | None) -> list[int | None]:
-    """The version of each model that the job file pins, or that the first run of the job has found."""
-    found = [model["version"] for model in earlier["models"]] if earlier is not None else []
-    found += [None] * (len(spec.models) - len(found))
-    return [model.version or version for model, version in zip(spec.models, found, strict=False)]
-
-
-def _checksums(earlier: dict[str, Any]) -> list[str]:
-    return [model["checksum"] for model in earlier["models"]]
+def _check_bearable(rejected: int, spec: JobSpec, plan: Plan) -> None:
+    """Raises OutputError if more rows are rejected than the job file allows of the whole."""
+    if rejected > spec.output.max_rejected * plan.rows:
+        raise OutputError(
+            f"{rejected:,} of {plan.rows:,} rows are rejected, more than output.max_rejected = "
+            f"{spec.output.max_rejected:g} allows; {spec.output.uri}/rejected says why. What is committed stays: "
+            "raise the limit and run again, or correct the cause and run with `--retry-rejected`"
+        )
 
 
 def _servers(
@@ -176,25 +150,22 @@ def _scored(
     models: Sequence[JobModel],
     nodes: int,
     find_server: FindServer,
-    report: Report,
+    left: Left,
 ) -> Iterator[PartResult]:
-    """Scores the chunks that no earlier run has committed."""
-    sink = SINKS[spec.output.format]
-    there = parts.committed(output, sink)
-    chunks = [chunk for chunk in plan.chunks if chunk.id not in there]
-    report.remaining(chunks, len(plan.chunks) - len(chunks))
-    if not chunks:
+    """Scores what is left."""
+    if not left.chunks:
         return iter(())
     flow = Flow(
         input=open_storage(plan.folder, spec.storage.endpoint_url, spec.storage.timeout_s),
         output=output,
-        sink=sink,
+        sink=SINKS[spec.output.format],
         schema=plan.schema,
         models=tuple(models),
         keep=spec.input.keep,
+        again=frozenset(left.again),
     )
     scoring = Scoring(spec.triton.timeout_s, spec.triton.transport, spec.output.on_nonfinite)
-    return score_chunks(chunks, flow, nodes, find_server, scoring)
+    return score_chunks(left.chunks, flow, nodes, find_server, scoring)
 
 
 @contextmanager

@@ -22,8 +22,9 @@ class JobModel:
     """One model of a job at the version that was fixed when the job began. Plain values: it travels to every worker.
 
     `columns` maps what the card asks for to input columns, `results` output tensors to output columns. `tokenizer` is
-    the text of `tokenizer.json`, empty where no text is prepared. `checksum` is the SHA-256 of `model.onnx`.
-    `max_batch_size` is 0 for a model whose answers are about the whole request: each row is then a request of its own.
+    the text of `tokenizer.json`, empty where no text is prepared; what is too long for the model is cut, or rejected
+    without `truncate`. `checksum` is the SHA-256 of `model.onnx`. `max_batch_size` is 0 for a model whose answers are
+    about the whole request: each row is then a request of its own.
     """
 
     name: str
@@ -35,6 +36,7 @@ class JobModel:
     columns: dict[str, str]
     results: dict[str, str]
     tokenizer: str
+    truncate: bool
     checksum: str
 
     @property
@@ -58,6 +60,8 @@ def job_model(spec: ModelSpec, repository: Storage, version: int) -> JobModel:
     where = f"models.{spec.name}"
     _check_names(f"{where}.inputs", spec.inputs, card.columns, required=True)
     _check_names(f"{where}.outputs", spec.outputs, [tensor.name for tensor in card.outputs], required=False)
+    if "truncate" in spec.model_fields_set and not isinstance(card.preparation, TextPreparation):
+        raise JobFileError(f"{where}.truncate: the model reads no text, so that nothing can be too long; leave it out")
     for tensor in card.inputs:
         if tensor.shape.count(-1) > 1:
             raise JobFileError(f"{where}: input {tensor} has several moving axes; a column can fill only one")
@@ -71,6 +75,7 @@ def job_model(spec: ModelSpec, repository: Storage, version: int) -> JobModel:
         columns=dict(spec.inputs),
         results=dict(spec.outputs),
         tokenizer=_tokenizer(card, repository),
+        truncate=spec.truncate,
         checksum=card.files["model.onnx"],
     )
 

@@ -20,7 +20,7 @@ from ray_pipeline.placement import SERVER_RESOURCE, FindServer
 from ray_pipeline.prepare.rows import prepare
 from ray_pipeline.scoring.actor import Scorer, Scoring
 from ray_pipeline.sinks.base import Sink
-from ray_pipeline.sinks.part import PartResult, write_part
+from ray_pipeline.sinks.part import PartResult, only_rejected, write_part
 from ray_pipeline.sources.chunks import read_chunk
 from triton_models.storage import Storage
 
@@ -29,7 +29,10 @@ _WRITE_CPUS = 0.25
 
 @dataclass(frozen=True)
 class Flow:
-    """What every worker needs to know of a job. Plain values."""
+    """What every worker needs to know of a job. Plain values.
+
+    `again` are the ids of committed chunks: only their rejected rows are scored, and put in between the others.
+    """
 
     input: Storage
     output: Storage
@@ -37,6 +40,7 @@ class Flow:
     schema: pa.Schema
     models: tuple[JobModel, ...]
     keep: tuple[str, ...]
+    again: frozenset[str] = frozenset()
 
 
 def score_chunks(
@@ -92,31 +96,34 @@ class ChunkSource(Datasource):
     """A read task for each chunk; it reads and prepares, so that tensors and not rows travel to the actors."""
 
     def __init__(self, chunks: Sequence[Chunk], flow: Flow) -> None:
-        self._chunks = chunks
+        self._chunks, self._again = chunks, flow.again
         self._flow = ray.put(flow)
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
     ) -> list[ReadTask]:
         """One task a chunk, whatever parallelism is asked for."""
-        return [ReadTask(partial(_read, chunk, self._flow), _metadata(chunk)) for chunk in self._chunks]
+        return [ReadTask(partial(_read, chunk, self._flow), self._metadata(chunk)) for chunk in self._chunks]
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Not known before reading."""
         return None
 
+    def _metadata(self, chunk: Chunk) -> BlockMetadata:
+        rows = chunk.rows if chunk.id not in self._again else None
+        return BlockMetadata(num_rows=rows, size_bytes=None, input_files=None, exec_stats=None)
+
 
 def _read(chunk: Chunk, flow_ref: ray.ObjectRef[Flow]) -> list[pa.Table]:
     flow = ray.get(flow_ref)
-    return [prepare(read_chunk(flow.input, chunk, flow.schema), flow.models, flow.keep)]
+    table = read_chunk(flow.input, chunk, flow.schema)
+    if chunk.id in flow.again:
+        table = only_rejected(flow.output, flow.sink, chunk, table)
+    return [prepare(table, flow.models, flow.keep)]
 
 
 def _commit(table: pa.Table, output: Storage, sink: Sink) -> pa.Table:
     return pa.Table.from_pylist([asdict(write_part(output, sink, table))])
-
-
-def _metadata(chunk: Chunk) -> BlockMetadata:
-    return BlockMetadata(num_rows=chunk.rows, size_bytes=None, input_files=None, exec_stats=None)
 
 
 def _configure() -> None:

@@ -108,7 +108,8 @@ def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo], earl
     chunks = grouped_chunks(((found.size, survey.pieces) for found, survey in sized), spec.input.rows_per_chunk)
     size = sum(found.size for found in objects)
     schemas = [*([earlier.schema] if earlier is not None else []), *whole.values()]
-    return Plan(storage.uri, common_schema(schemas, wanted), tuple(chunks), size)
+    untyped = all(survey.untyped for survey in surveys)
+    return Plan(storage.uri, common_schema(schemas, wanted, untyped=untyped), tuple(chunks), size)
 
 
 def grouped_chunks(
@@ -158,14 +159,21 @@ def _with_keys(schema: pa.Schema, keys: Sequence[pa.Field]) -> pa.Schema:
     return pa.schema([*own, *keys])
 
 
-def common_schema(schemas: Iterable[pa.Schema], wanted: Sequence[str]) -> pa.Schema:
+def common_schema(schemas: Iterable[pa.Schema], wanted: Sequence[str], *, untyped: bool = False) -> pa.Schema:
     """The types in which all objects are read: the widest where they differ, such as int64 for int32 and int64.
 
-    A column that is null wherever its type was looked for is read as text.
+    A column that is null wherever its type was looked for is read as text. So is one of `untyped` objects that is text
+    in any of them. Raises InputError for types that do not go together.
     """
     found = [pa.schema([schema.field(name) for name in wanted]) for schema in schemas]
     if not found:
         return pa.schema([])
+    if untyped:
+        texts = {field.name for schema in found for field in schema if pa.types.is_string(field.type)}
+        found = [
+            pa.schema([field.with_type(pa.string()) if field.name in texts else field for field in schema])
+            for schema in found
+        ]
     try:
         schema = pa.unify_schemas([one.remove_metadata() for one in found], promote_options="permissive")
     except pa.ArrowException as error:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ray_pipeline.chunk import Chunk
 from ray_pipeline.errors import OutputError
 from ray_pipeline.output import ledger, lock, parts
-from ray_pipeline.output.claim import Fingerprint, read_claim, read_plan
+from ray_pipeline.output.claim import check_job, read_claim, read_plan
+from ray_pipeline.output.fingerprint import Fingerprint
 from ray_pipeline.output.success import read_manifest, read_success, results_of
 from ray_pipeline.plan import Plan, make_plan
 from ray_pipeline.sinks.base import Sink
@@ -42,9 +43,10 @@ class Progress:
 
 
 def planned(spec: JobSpec) -> Progress:
-    """What `rayton score` would do; nothing is started or written. Raises RaytonError."""
+    """What `rayton score` would do; nothing is started or written. Raises RaytonError, as it would."""
     output = open_storage(spec.output.uri, spec.storage.endpoint_url, spec.storage.timeout_s)
-    read_claim(output)
+    if (earlier := read_claim(output)) is not None:
+        check_job(output, earlier, spec)
     plan = read_plan(output) or make_plan(spec)
     return _progress(output, SINKS[spec.output.format], plan, count=False)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ray_pipeline.chunk import Chunk
 from ray_pipeline.models import JobModel
+from ray_pipeline.output.left import Left
 from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh, named
@@ -27,7 +27,7 @@ class Report:
     def __init__(self, console: Console, output: str) -> None:
         self._console, self._output = console, output
         self._started = time.monotonic()
-        self._rows_left = 0
+        self._left = Left()
 
     def planned(self, plan: Plan) -> None:
         """Says what the whole job is."""
@@ -54,23 +54,26 @@ class Report:
             where = f" on {nodes} of {len(ways)} nodes" if nodes < len(ways) else ""
             self._say(f"send    through {_WAYS[way.transport]}{where}: {way.why}")
 
-    def remaining(self, chunks: Sequence[Chunk], committed: int) -> None:
+    def remaining(self, left: Left) -> None:
         """Says what is left to do."""
-        self._rows_left = sum(chunk.rows for chunk in chunks)
-        if committed:
+        self._left = left
+        if left.committed:
+            chunks, rows = len(left.chunks) - len(left.again), left.rows - sum(left.again.values())
+            self._say(f"resume  {left.committed:,} chunks are committed, {chunks:,} with {rows:,} rows are left")
+        if left.again:
             self._say(
-                f"resume  {committed:,} chunks are committed, {len(chunks):,} with {self._rows_left:,} rows are left"
+                f"retry   {sum(left.again.values()):,} rejected rows of {len(left.again):,} chunks are scored again"
             )
 
     def watched(self, results: Iterator[PartResult]) -> Iterator[PartResult]:
         """Passes the results on and shows how far the job is."""
-        pace = _Pace(self._rows_left)
+        pace = _Pace(self._left.rows)
         columns = (TextColumn("        "), BarColumn(), TextColumn("{task.description}"))
         next_line_s = _LINE_EVERY_S
         with Progress(*columns, console=self._console, disable=not self._console.is_terminal) as bar:
             task = bar.add_task(str(pace), total=pace.rows)
             for result in results:
-                pace.add(result.scored + result.rejected)
+                pace.add(self._left.again.get(result.chunk, result.scored + result.rejected))
                 bar.update(task, completed=pace.done, description=str(pace))
                 if bar.disable and pace.seconds >= next_line_s:
                     self._say(f"        {pace}")

@@ -50,8 +50,9 @@ class TritonScorer:
     needed where a `rayton serve` on the same machine runs the server. `version` None is the newest that the server has
     ready at the first batch, and stays so. With `on_bad_rows="raise"` a row that cannot be scored is an error; with
     `"null"` its outputs are null and a column `error` says why, null for all other rows. An answer with NaN or infinite
-    numbers is such a row unless `keep_nonfinite`. `timeout_s` is how long a server that does not answer is waited for,
-    `endpoint_url` where an S3-compatible store answers that is not Amazon's.
+    numbers is such a row unless `keep_nonfinite`; so is a text with more tokens than the model reads, unless `truncate`
+    cuts it. `timeout_s` is how long a server that does not answer is waited for, `endpoint_url` where an S3-compatible
+    store answers that is not Amazon's.
 
     The first batch connects. Raises RaytonError: ScorerError for wrong arguments, batches and rows, InputError for
     columns of other types than the model reads, FatalError for the server, others for the repository.
@@ -68,11 +69,19 @@ class TritonScorer:
         version: int | None = None,
         on_bad_rows: Literal["raise", "null"] = "raise",
         keep_nonfinite: bool = False,
+        truncate: bool = True,
         timeout_s: float = 60.0,
         endpoint_url: str | None = None,
     ) -> None:
         # Checked with the first batch: Ray tells of an error here only that an actor died.
-        self._wanted = {"name": model, "version": version, "inputs": dict(inputs), "outputs": dict(outputs)}
+        self._wanted: dict[str, Any] = {
+            "name": model,
+            "version": version,
+            "inputs": dict(inputs),
+            "outputs": dict(outputs),
+            # Said of a model that reads no text it is a mistake.
+            **({} if truncate else {"truncate": False}),
+        }
         self._url, self._timeout_s, self._repository, self._endpoint_url = url, timeout_s, repository, endpoint_url
         self._on_bad_rows, self._keep_nonfinite = on_bad_rows, keep_nonfinite
         self._connected: tuple[JobModel, ModelScorer] | None = None

@@ -35,12 +35,16 @@ class InputSpec(_Section):
 
 
 class ModelSpec(_Section):
-    """One of `[[models]]`: what the card asks for -> column; output tensor -> column. No version means the newest."""
+    """One of `[[models]]`: what the card asks for -> column; output tensor -> column. No version means the newest.
+
+    Texts with more tokens than the model reads are cut, or rejected without `truncate`.
+    """
 
     name: NonEmpty
     version: int | None = Field(default=None, ge=1)
     inputs: dict[NonEmpty, NonEmpty] = Field(min_length=1)
     outputs: dict[NonEmpty, NonEmpty] = Field(min_length=1)
+    truncate: bool = True
 
 
 OnNonfinite = Literal["reject", "keep", "fail"]

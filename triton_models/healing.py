@@ -53,8 +53,13 @@ def healed(operation: Callable[[], _Result], what: str, timeout_s: float) -> _Re
     Raises StoreGoneError, naming `what`, when that has lasted for `timeout_s` since the first failure. Other errors
     pass through at once; all do with a timeout of 0, for who has something else to go on with.
     """
-    if timeout_s == 0:
+    began = time.monotonic()
+    try:
         return operation()
+    except Exception as error:
+        if timeout_s == 0 or not can_heal(error):
+            raise
+        first = error
     tries = 0
     first_failure: float | None = None
 
@@ -63,13 +68,15 @@ def healed(operation: Callable[[], _Result], what: str, timeout_s: float) -> _Re
         first_failure = first_failure or time.monotonic()
         return can_heal(error) and (tries < LEAST_TRIES or time.monotonic() - first_failure < timeout_s)
 
-    began = time.monotonic()
     try:
         for again in stamina.retry_context(
             on=is_worth_another_try, attempts=None, timeout=None, wait_max=_LONGEST_PAUSE_S
         ):
             with again:
                 tries += 1
+                if tries == 1:
+                    # It was made before: to get ready for others costs more than reading a small file.
+                    raise first
                 return operation()
     except Exception as error:
         failure = _failure(error)

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from ray_pipeline.errors import OutputError
+from ray_pipeline.output.fingerprint import Fingerprint, as_earlier
 from ray_pipeline.plan import Plan
+from ray_pipeline.spec import JobSpec
 from triton_models.storage import Storage
 
 JOB_FILE = "_job.json"
 PLAN_FILE = "_plan.parquet"
-
-Fingerprint = dict[str, Any]
 
 
 def read_claim(output: Storage) -> Fingerprint | None:
@@ -55,6 +55,14 @@ def check_claim(output: Storage, found: Fingerprint, fingerprint: Fingerprint) -
             f"{output.uri} belongs to another job; it differs in:\n{lines}\n"
             "use another output folder, or the job file that began this one"
         )
+
+
+def check_job(output: Storage, found: Fingerprint, spec: JobSpec) -> None:
+    """Raises OutputError naming what differs between the job that a folder belongs to and a job file.
+
+    What only a server or a repository can tell is not compared: the newest version of a model, and its checksum.
+    """
+    check_claim(output, found, as_earlier(spec, found))
 
 
 def read_plan(output: Storage) -> Plan | None:

@@ -25,9 +25,11 @@ _PAGES_AT_ONCE = 16
 class Ledger:
     """The notes of one run: an object each time that it is flushed, so that nothing is rewritten."""
 
-    def __init__(self, output: Storage, now: Callable[[], float] = time.monotonic) -> None:
-        """`now` is a clock, in seconds."""
-        self._now = now
+    def __init__(
+        self, output: Storage, now: Callable[[], float] = time.monotonic, again: Mapping[str, int] | None = None
+    ) -> None:
+        """`now` is a clock, in seconds. `again` are the chunks of which only so many rows are scored by this run."""
+        self._now, self._again = now, again or {}
         self._output, self._run = output, f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
         self._pending: list[PartResult] = []
         self._flushed, self._flushed_s = 0, 0.0
@@ -46,7 +48,7 @@ class Ledger:
             self._flush()
 
     def forget(self, chunks: Iterable[str]) -> None:
-        """Notes that what was said of these chunks no longer holds: they are to be scored again."""
+        """Notes that what was said of these chunks may not hold any more: rows of them are scored again."""
         self._write([], sorted(chunks), 0.0)
 
     def _flush(self) -> None:
@@ -56,7 +58,12 @@ class Ledger:
         self._flushed_s = self._now()
 
     def _write(self, results: Sequence[PartResult], forgotten: Sequence[str], seconds: float) -> None:
-        page = {"seconds": seconds, "parts": [asdict(result) for result in results], "forgotten": forgotten}
+        page = {
+            "seconds": seconds,
+            "rows": sum(self._again.get(one.chunk, one.scored + one.rejected) for one in results),
+            "parts": [asdict(result) for result in results],
+            "forgotten": forgotten,
+        }
         self._output.write(f"{FOLDER}/{self._run}-{self._flushed:06}.json", json.dumps(page).encode())
         self._flushed += 1
 
@@ -79,7 +86,7 @@ def rows_per_s(output: Storage) -> float | None:
     rows, seconds = 0, 0.0
     for path in reversed(_paths(output)):
         page = json.loads(output.read(path))
-        rows += sum(part["scored"] + part["rejected"] for part in page["parts"])
+        rows += page["rows"]
         seconds += page["seconds"]
         if seconds > _PACE_S:
             break

@@ -51,11 +51,6 @@ def remove_rejected(output: Storage, chunks: Iterable[str]) -> None:
     _remove(output, REJECTED, REJECTED_SINK.suffix, chunks)
 
 
-def remove_data(output: Storage, sink: Sink, chunks: Iterable[str]) -> None:
-    """Removes the data parts of these chunks, which are not committed then."""
-    _remove(output, DATA, sink.suffix, chunks)
-
-
 def _parts(output: Storage, folder: str, suffix: str) -> dict[str, int]:
     names = ((one.path, one.size) for one in output.at(folder).objects())
     return {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from ray_pipeline.chunk import CHUNK, INTERNAL, ROW, STAGE
+from ray_pipeline.chunk import CHUNK, INTERNAL, PART, ROW, STAGE
 from ray_pipeline.models import JobModel
 from ray_pipeline.prepare.image import prepare_images
 from ray_pipeline.prepare.tensor import prepare_tensor
@@ -23,8 +23,8 @@ def prepared_column(model: JobModel, tensor: str) -> str:
 def prepare(table: pa.Table, models: Sequence[JobModel], keep: Sequence[str]) -> pa.Table:
     """Turns the columns that the models read into numbers: a column for each tensor that no other one tells.
 
-    Takes the columns of a source; gives CHUNK, ROW, STAGE, ERROR, REASON, the kept columns and the prepared ones. A row
-    that cannot be prepared has nulls there, and its rejection.
+    Takes the columns of a source; gives CHUNK, PART, ROW, STAGE, ERROR, REASON, the kept columns and the prepared ones.
+    A row that cannot be prepared has nulls there, and its rejection.
     """
     rejections = rejections_of(table)
     prepared: dict[str, pa.Array] = {}
@@ -32,6 +32,7 @@ def prepare(table: pa.Table, models: Sequence[JobModel], keep: Sequence[str]) ->
         prepared.update(prepared_columns(table, model, rejections))
     columns = {
         CHUNK: table[CHUNK],
+        PART: table[PART],
         ROW: table[ROW],
         **rejection_columns(rejections, staged(rejections, table[STAGE].to_pylist(), "prepare")),
         **{name: table[name] for name in keep},
@@ -53,7 +54,7 @@ def _prepared(table: pa.Table, model: JobModel, rejections: Rejections) -> dict[
     """The rows of one model by the names of its inputs."""
     preparation = model.preparation
     if isinstance(preparation, TextPreparation):
-        return prepare_texts(table, model.columns, model.tokenizer, preparation, rejections)
+        return prepare_texts(table, model.columns, model.tokenizer, preparation, rejections, truncate=model.truncate)
     if isinstance(preparation, ImagePreparation):
         column = model.columns["image"]
         return {preparation.input: prepare_images(table[column], column, preparation, rejections)}

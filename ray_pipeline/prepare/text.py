@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import pyarrow as pa
@@ -18,28 +18,43 @@ def prepare_texts(
     tokenizer: str,
     preparation: TextPreparation,
     rejections: Rejections,
+    *,
+    truncate: bool = True,
 ) -> dict[str, pa.Array]:
     """The tokens of each text, or pair of texts, special ones in them, no padding, at most `max_tokens` long.
 
     `columns` names the columns of `text` and, for pairs, `text_pair`. Gives token ids, `list<int32>`, by the name of
     their input, and for pairs the token types, `list<int8>`, if the model takes any; those of single texts are all 0.
-    A row that is rejected already, or holds a null or what is not valid UTF-8, is null; `rejections` says why.
+    A row that is rejected already, or holds a null or what is not valid UTF-8, is null; `rejections` says why. One that
+    is too long is cut, or else, without `truncate`, rejected too.
     """
     keys = ("text", "text_pair") if preparation.pair else ("text",)
     texts = [_texts(table[columns[key]], columns[key], rejections) for key in keys]
     rows = [row for row, rejection in enumerate(rejections) if rejection is None]
     good = [tuple(column[row] for column in texts) for row in rows]
-    tokens = _tokenizer(tokenizer, preparation.max_tokens)
+    tokens = _tokenizer(tokenizer, preparation.max_tokens if truncate else None)
     encodings = tokens.encode_batch_fast(good if preparation.pair else [text for (text,) in good])
     encoded: list[Encoding | None] = [None] * len(rejections)
     for row, encoding in zip(rows, encodings, strict=True):
-        encoded[row] = encoding
+        if len(encoding) > preparation.max_tokens:
+            rejections[row] = _too_long([columns[key] for key in keys], len(encoding), preparation.max_tokens)
+        else:
+            encoded[row] = encoding
     ids = [one and one.ids for one in encoded]
     prepared = {preparation.ids: pa.array(ids, pa.list_(pa.int32()))}
     if preparation.pair and preparation.types is not None:
         types = [one and one.type_ids for one in encoded]
         prepared[preparation.types] = pa.array(types, pa.list_(pa.int8()))
     return prepared
+
+
+def _too_long(columns: Sequence[str], tokens: int, most: int) -> Rejection:
+    where = " and ".join(repr(column) for column in columns)
+    return Rejection(
+        "TooManyTokens",
+        f"column{'s' if len(columns) > 1 else ''} {where}: {tokens:,} tokens are more than the {most:,} that the model "
+        "reads; with `truncate` they would be cut",
+    )
 
 
 def _texts(texts: pa.ChunkedArray, column: str, rejections: Rejections) -> list[str]:
@@ -71,8 +86,12 @@ def _decode(value: bytes | None) -> str | bytes | None:
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(tokenizer: str, max_tokens: int) -> Tokenizer:
+def _tokenizer(tokenizer: str, max_tokens: int | None) -> Tokenizer:
+    """It cuts what has more tokens; with None it cuts nothing, whatever its file says."""
     found = Tokenizer.from_str(tokenizer)
     found.no_padding()
-    found.enable_truncation(max_tokens)
+    if max_tokens is None:
+        found.no_truncation()
+    else:
+        found.enable_truncation(max_tokens)
     return found

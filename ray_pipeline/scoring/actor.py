@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from ray_pipeline.chunk import INTERNAL, STAGE, chunk_of
+from ray_pipeline.chunk import INTERNAL, ROW, STAGE, chunk_of
 from ray_pipeline.errors import FatalError
 from ray_pipeline.models import JobModel
 from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, staged
@@ -91,7 +91,7 @@ def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer], *, fail_on_nonf
 def _check_finite(table: pa.Table, refused: dict[int, Rejection]) -> None:
     for row, rejection in sorted(refused.items()):
         if rejection.error == NONFINITE:
-            ((path, row_there),) = chunk_of(table).origins([row])
+            ((path, row_there),) = chunk_of(table).origins([table[ROW][row].as_py()])
             raise FatalError(
                 f"{path} row {row_there}: {rejection.message}; on_nonfinite under [output] says "
                 '"fail": with "reject" such rows are rejected, with "keep" they are written as they are'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -14,6 +15,13 @@ class Sink(Protocol):
 
     def encoded(self, rows: pa.Table) -> pa.Buffer:
         """The content of a part; the same rows give the same bytes."""
+        ...
+
+    def merged(self, content: bytes, rows: pa.Table, order: Sequence[int]) -> pa.Buffer:
+        """The content of a part that holds the rows of another one and these: of both, in this order, as `take` has it.
+
+        Raises OutputError for content that is not whole.
+        """
         ...
 
     def decoded(self, content: bytes) -> pa.Table:

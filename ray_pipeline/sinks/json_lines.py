@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from ray_pipeline.errors import OutputError
 
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 _ENDINGS = {None: "", "gzip": ".gz", "zstd": ".zst"}
 
 
@@ -32,14 +31,12 @@ class JsonLinesSink:
 
     def encoded(self, rows: pa.Table) -> pa.Buffer:
         """A line for each row."""
-        columns = {name: _values(rows[name].combine_chunks()) for name in rows.column_names}
-        sink = pa.BufferOutputStream()
-        stream = pa.CompressedOutputStream(sink, self._compression) if self._compression is not None else sink
-        for row in zip(*columns.values(), strict=True):
-            stream.write(orjson.dumps(dict(zip(columns, row, strict=True)), default=_told, option=_OPTIONS))
-        if stream is not sink:
-            stream.close()
-        return sink.getvalue()
+        return self._whole(_encoded_lines(rows))
+
+    def merged(self, content: bytes, rows: pa.Table, order: Sequence[int]) -> pa.Buffer:
+        """A line for each row; those that were there stay as they are."""
+        lines = [*self._lines(content), *_encoded_lines(rows)]
+        return self._whole(lines[place] for place in order)
 
     def decoded(self, content: bytes) -> pa.Table:
         """Every column in the type that JSON tells."""
@@ -52,6 +49,15 @@ class JsonLinesSink:
         """The lines."""
         return len(self._lines(content))
 
+    def _whole(self, lines: Iterable[bytes]) -> pa.Buffer:
+        sink = pa.BufferOutputStream()
+        stream = pa.CompressedOutputStream(sink, self._compression) if self._compression is not None else sink
+        for line in lines:
+            stream.write(line + b"\n")
+        if stream is not sink:
+            stream.close()
+        return sink.getvalue()
+
     def _lines(self, content: bytes) -> list[bytes]:
         try:
             if self._compression is not None:
@@ -63,6 +69,12 @@ class JsonLinesSink:
         if content and not content.endswith(b"\n"):
             raise OutputError("not whole JSON Lines (the last line has no end)")
         return content.split(b"\n")[:-1]
+
+
+def _encoded_lines(rows: pa.Table) -> Iterator[bytes]:
+    columns = {name: _values(rows[name].combine_chunks()) for name in rows.column_names}
+    for row in zip(*columns.values(), strict=True):
+        yield orjson.dumps(dict(zip(columns, row, strict=True)), default=_told, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _values(column: pa.Array) -> Iterable[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,6 +24,12 @@ class ParquetSink:
         sink = pa.BufferOutputStream()
         pq.write_table(whole, sink, compression="zstd", use_dictionary=repeating or False)
         return sink.getvalue()
+
+    def merged(self, content: bytes, rows: pa.Table, order: Sequence[int]) -> pa.Buffer:
+        """The whole file."""
+        # Parquet gives the items of lists a name of its own.
+        there = self.decoded(content).cast(rows.schema)
+        return self.encoded(pa.concat_tables([there, rows]).combine_chunks().take(order))
 
     def decoded(self, content: bytes) -> pa.Table:
         """Every column in the type that it was written with."""

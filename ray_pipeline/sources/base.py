@@ -15,10 +15,14 @@ from triton_models.storage import ObjectInfo, Storage
 
 @dataclass(frozen=True)
 class Survey:
-    """What planning found in one object: the columns that are there, and its rows in pieces."""
+    """What planning found in one object: the columns that are there, and its rows in pieces.
+
+    `untyped` says that the object holds nothing but texts, so that every column can be read as text, too.
+    """
 
     schema: pa.Schema
     pieces: tuple[Piece, ...]
+    untyped: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from ray_pipeline.chunk import CHUNK, ROW, Chunk, Piece
+from ray_pipeline.chunk import CHUNK, PART, ROW, Chunk, Piece
 from ray_pipeline.errors import InputError
 from ray_pipeline.rejection import rejection_columns, staged
 from ray_pipeline.sources.base import Rows
@@ -18,7 +18,7 @@ _PIECES_AT_ONCE = 16
 
 
 def read_chunk(storage: Storage, chunk: Chunk, schema: pa.Schema) -> pa.Table:
-    """The rows of a chunk: the columns of `schema`, and CHUNK, ROW, STAGE, ERROR, REASON.
+    """The rows of a chunk: the columns of `schema`, and CHUNK, PART, ROW, STAGE, ERROR, REASON.
 
     Raises InputError if an object is gone, has changed, or cannot be read.
     """
@@ -28,6 +28,7 @@ def read_chunk(storage: Storage, chunk: Chunk, schema: pa.Schema) -> pa.Table:
     rejections = [rejection for rows in pieces for rejection in rows.rejections]
     travelling = {
         CHUNK: chunk.mark(),
+        PART: pa.nulls(chunk.rows, pa.large_binary()),
         ROW: pa.array(range(chunk.rows), pa.int64()),
         **rejection_columns(rejections, staged(rejections, [None] * chunk.rows, "read")),
     }

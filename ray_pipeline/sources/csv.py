@@ -35,8 +35,8 @@ class Csv:
     """Objects that end in `.csv`, or in `.tsv` with tabs, also compressed, in UTF-8, with the names in the first line.
 
     Fields are quoted as RFC 4180 says, and may hold line ends then; what is quoted otherwise is a rejected row. Blank
-    lines are no rows. A column holds whole numbers or floats where the first thousand rows do, and texts elsewhere; an
-    empty field is null among numbers.
+    lines are no rows. A column holds whole numbers or floats where the first thousand rows of all objects do, and texts
+    elsewhere; whole numbers in one object and floats in another are floats. An empty field is null among numbers.
     """
 
     suffixes = (*with_compressed(".csv"), *with_compressed(".tsv"))
@@ -54,7 +54,7 @@ class Csv:
                 at = records.position
                 if isinstance(record, list) and record and len(first) < ROWS_FOR_TYPES:
                     first.append(record)
-        return Survey(_schema(header, first), positions.pieces())
+        return Survey(_schema(header, first), positions.pieces(), untyped=True)
 
     def read(self, storage: Storage, piece: Piece, schema: pa.Schema) -> Rows:
         """Reads the bytes of the piece; a record with too few or too many fields, or a wrong one, is rejected."""
@@ -137,7 +137,7 @@ def _type_of(values: list[str]) -> pa.DataType:
         return pa.null()
     for kind in (pa.int64(), pa.float64()):
         if not any(isinstance(_value(value, kind), str) for value in filled):
-            return pa.string() if kind == pa.float64() and any(map(_is_long, filled)) else kind
+            return kind
     return pa.string()
 
 
@@ -146,7 +146,7 @@ def _value(text: str, kind: pa.DataType) -> Any:
     if pa.types.is_integer(kind):
         return int(text) if _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 else text or None
     if pa.types.is_floating(kind):
-        return float(text) if _FLOAT.fullmatch(text) else text or None
+        return float(text) if _FLOAT.fullmatch(text) and not _is_long(text) else text or None
     return text or None if pa.types.is_null(kind) else text
 
 

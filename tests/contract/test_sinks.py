@@ -16,7 +16,7 @@ from ray_pipeline.output.lock import holder, locked
 from ray_pipeline.progress import verify
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.formats import SINKS
-from ray_pipeline.sinks.part import data_path, read_result, rejected_path, write_part
+from ray_pipeline.sinks.part import data_path, only_rejected, read_result, rejected_path, write_part
 from ray_pipeline.spec import OutputSpec
 from tests.support.chunks import chunk_of_rows, read_table
 from tests.support.committed import CommittedJob
@@ -77,6 +77,20 @@ def test_the_same_rows_are_the_same_bytes_whatever_pieces_they_came_in(sink: Sin
     assert sink.encoded(pieces).equals(sink.encoded(TABLE))
 
 
+@pytest.mark.parametrize("later", [[], [0], list(range(0, ROWS, 3)), list(range(ROWS))])
+def test_rows_are_put_in_between_those_of_a_part_as_if_they_had_been_there(sink: Sink, later: list[int]) -> None:
+    before = [row for row in range(ROWS) if row not in later]
+    content = sink.encoded(TABLE.take(pa.array(before, pa.int64()))).to_pybytes()
+    order = np.argsort(np.array(before + later)).tolist()
+    assert sink.merged(content, TABLE.take(pa.array(later, pa.int64())), order).equals(sink.encoded(TABLE))
+
+
+def test_no_rows_are_put_into_a_part_that_is_not_whole(sink: Sink) -> None:
+    content = sink.encoded(TABLE).to_pybytes()[:-9]
+    with pytest.raises(OutputError, match="not "):
+        sink.merged(content, TABLE.slice(0, 1), range(ROWS + 1))
+
+
 @pytest.mark.parametrize("rows", [0, 1, ROWS])
 def test_rows_are_counted(sink: Sink, rows: int) -> None:
     assert sink.count(sink.encoded(TABLE.slice(0, rows)).to_pybytes()) == rows
@@ -113,6 +127,17 @@ def test_good_rows_go_to_the_part_and_rejected_ones_to_theirs(sink: Sink, output
 def test_a_chunk_of_rejected_rows_alone_is_committed(sink: Sink, output: Storage) -> None:
     result = write_part(output, sink, read_table(COLUMNS, reasons=["bad"] * ROWS))
     assert (result.scored, result.rejected) == (0, ROWS)
+    assert read_result(output, sink, CHUNK) == result
+
+
+def test_rejected_rows_that_are_scored_again_come_to_their_places(sink: Sink, output: Storage) -> None:
+    write_part(output, sink, read_table(COLUMNS, reasons=["bad" if row % 7 == 0 else None for row in range(ROWS)]))
+    again = only_rejected(output, sink, CHUNK, read_table(COLUMNS))
+    assert again["id"].to_pylist() == list(range(0, ROWS, 7))
+    result = write_part(output, sink, again)
+    assert (result.scored, result.rejected) == (ROWS, 0)
+    assert output.read(data_path(CHUNK, sink)) == sink.encoded(TABLE).to_pybytes()
+    assert output.stat(rejected_path(CHUNK)) is None
     assert read_result(output, sink, CHUNK) == result
 
 

@@ -175,3 +175,14 @@ def test_a_chunk_whose_ranges_break_off_is_read_again_and_a_broken_object_is_not
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         storage.healed(lambda: Parquet().survey(storage, broken, 4000))
     assert proxy.requests["GET"] == 1
+
+
+def test_the_footer_of_a_parquet_object_is_one_request(storage: Storage, proxy: FaultyProxy, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": range(50_000), "text": [f"text {row}" for row in range(50_000)]}), tmp_path / "a")
+    storage.write("a.parquet", tmp_path / "a")
+    found = storage.stat("a.parquet")
+    assert found is not None
+    before = proxy.requests.copy()
+    survey = Parquet().survey(storage, found, 20_000)
+    assert [piece.rows for piece in survey.pieces] == [20_000, 20_000, 10_000]
+    assert proxy.requests - before == {"GET": 1}

@@ -18,6 +18,7 @@ from exporter.export import export
 from exporter.spec import ExportSpec
 from tests.support.factories.digits import accuracy, split
 from tests.support.jobs import (
+    MINILM,
     await_part,
     failing_score,
     rejected_rows,
@@ -102,25 +103,30 @@ def test_bad_rows_of_json_lines_are_rejected_with_their_reason_and_the_others_sc
     lines = [json.dumps({"id": row, "body": f"text number {row}"}) for row in range(100)]
     lines[3] = json.dumps({"id": 3, "body": None})
     lines[40] = '{"id": 40, "body": "never closed'
+    lines[55] = json.dumps({"id": 55, "body": "long " * 300})
     lines[77] = json.dumps({"id": 77, "body": 12})
     source = tmp_path / "in" / "rows.jsonl"
     source.parent.mkdir()
     source.write_text("\n".join(lines))
     output = str(tmp_path / "out")
 
-    score(write_job(tmp_path / "job.toml", input=source.parent, output=output, triton=triton, rows_per_chunk=30), home)
+    job = tmp_path / "job.toml"
+    whole = f"{MINILM}\ntruncate = false"
+    score(write_job(job, input=source.parent, output=output, triton=triton, rows_per_chunk=30, model=whole), home)
 
-    assert totals(output) == {"rows": 100, "scored": 97, "rejected": 3, "parts": 4}
-    assert scored_rows(output)["id"].to_pylist() == [row for row in range(100) if row not in (3, 40, 77)]
+    assert totals(output) == {"rows": 100, "scored": 96, "rejected": 4, "parts": 4}
+    assert scored_rows(output)["id"].to_pylist() == [row for row in range(100) if row not in (3, 40, 55, 77)]
     rejected = rejected_rows(output)
     assert [(row["object"], row["row"], row["stage"]) for row in rejected] == [
         ("rows.jsonl", 3, "prepare"),
         ("rows.jsonl", 40, "read"),
+        ("rows.jsonl", 55, "prepare"),
         ("rows.jsonl", 77, "read"),
     ]
     assert "null is not text" in rejected[0]["reason"]
     assert "not JSON" in rejected[1]["reason"]
-    assert "12 is not string" in rejected[2]["reason"]
+    assert "302 tokens are more than the 256 that the model reads" in rejected[2]["reason"]
+    assert "12 is not string" in rejected[3]["reason"]
 
 
 def test_a_job_without_a_running_server_brings_its_own_and_takes_it_away(

@@ -137,6 +137,7 @@ BODIES = pa.table({"body": ["one", None, "three"]})
         (BODIES, {"outputs": {"sentence_embedding": "body"}}, ScorerError, "would have the column 'body' twice"),
         (BODIES, {"outputs": {"embedding": "y"}}, JobFileError, "the model has no 'embedding'"),
         (BODIES, {"version": 9}, FatalError, "has version 1 of 'minilm' ready, not 9"),
+        (pa.table({"body": ["long " * 300]}), {"truncate": False}, ScorerError, "302 tokens are more than the 256"),
         (pa.table({"body": [1]}), {}, InputError, "column 'body' is int64"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ray_pipeline.chunk import CHUNK, ROW, Chunk, Piece
+from ray_pipeline.chunk import CHUNK, PART, ROW, Chunk, Piece
 from ray_pipeline.rejection import Rejection, rejection_columns, staged
 
 
@@ -27,6 +27,7 @@ def read_table(
     rejections = [None if reason is None else Rejection("NotJson", reason) for reason in reasons or [None] * rows]
     travelling = {
         CHUNK: chunk_of_rows(rows, first_row, path).mark(),
+        PART: pa.nulls(rows, pa.large_binary()),
         ROW: pa.array(range(rows), pa.int64()),
         **rejection_columns(rejections, staged(rejections, [None] * rows, "read")),
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ray_pipeline.output.claim import claim, write_plan
+from ray_pipeline.output.fingerprint import Fingerprint
 from ray_pipeline.output.ledger import Ledger
 from ray_pipeline.output.success import finish
 from ray_pipeline.plan import Plan
@@ -35,10 +36,10 @@ class CommittedJob:
         """That of its format."""
         return SINKS[self.format]
 
-    def begin(self) -> None:
-        """Writes what a run writes first."""
+    def begin(self, fingerprint: Fingerprint | None = None) -> None:
+        """Writes what a run writes first; the job is that of `fingerprint`, or of no job file."""
         models = [{"name": "words", "version": 3}]
-        claim(self.output, {"format": 2, "models": models, "output": {"format": self.format}})
+        claim(self.output, fingerprint or {"format": 3, "models": models, "output": {"format": self.format}})
         write_plan(self.output, PLAN)
 
     def commit(self, numbers: Iterable[int]) -> list[PartResult]:

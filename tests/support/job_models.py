@@ -87,5 +87,6 @@ def _model(
         columns=columns,
         results={one.name: one.name for one in outputs},
         tokenizer=tokenizer,
+        truncate=True,
         checksum="0" * 64,
     )

@@ -45,6 +45,20 @@ def test_a_model_of_text_brings_its_tokenizer(repository: Storage) -> None:
     assert len(model.checksum) == 64
 
 
+def test_texts_are_cut_unless_the_job_file_says_otherwise(repository: Storage) -> None:
+    wanted = spec("words", {"text": "body"})
+    assert job_model(wanted, repository, 1).truncate
+    whole = ModelSpec.model_validate({**wanted.model_dump(exclude_unset=True), "truncate": False})
+    assert not job_model(whole, repository, 1).truncate
+
+
+@pytest.mark.parametrize("truncate", [True, False])
+def test_what_reads_no_text_cannot_be_told_whether_to_cut(repository: Storage, truncate: bool) -> None:
+    wanted = ModelSpec(name="numbers", inputs={"x": "a"}, outputs={"y": "b"}, truncate=truncate)
+    with pytest.raises(JobFileError, match=r"models\.numbers\.truncate: the model reads no text"):
+        job_model(wanted, repository, 1)
+
+
 def test_a_model_of_tensors_wants_a_column_for_each_input(repository: Storage) -> None:
     model = job_model(spec("numbers", {"x": "values"}), repository, 1)
     assert (model.tokenizer, model.columns, model.max_batch_size) == ("", {"x": "values"}, 8)

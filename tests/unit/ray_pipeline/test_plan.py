@@ -223,3 +223,32 @@ def test_a_column_of_empty_fields_has_the_type_of_the_other_objects(
     table = read_chunk(open_storage(str(tmp_path)), chunk, plan.schema)
     assert table["id"].to_pylist() == found
     assert table[REASON].null_count == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ("1", "0.5", [1.0, 0.5]),
+        ("1", "seven", ["1", "seven"]),
+        ("0.50", "seven", ["0.50", "seven"]),
+        ("12345678901234567", "0.5", [None, 0.5]),
+    ],
+)
+def test_a_column_of_numbers_in_one_csv_and_of_others_in_another_is_read_as_both(
+    tmp_path: Path, one: str, other: str, found: list[object]
+) -> None:
+    (tmp_path / "a.csv").write_text(f"id,body\n{one},x\n")
+    (tmp_path / "b.csv").write_text(f"id,body\n{other},x\n")
+    plan = make_plan(spec(tmp_path, pattern="*.csv"))
+    (chunk,) = plan.chunks
+    table = read_chunk(open_storage(str(tmp_path)), chunk, plan.schema)
+    assert table["id"].to_pylist() == found
+    # A number whose digits a float would change is no float.
+    assert table[REASON].to_pylist() == [None if found[0] else "column 'id': '12345678901234567' is not double", None]
+
+
+def test_numbers_and_texts_of_json_stay_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "body": "x"}\n')
+    (tmp_path / "b.jsonl").write_text('{"id": "seven", "body": "x"}\n')
+    with pytest.raises(InputError, match="do not go together"):
+        make_plan(spec(tmp_path, pattern="*.jsonl"))

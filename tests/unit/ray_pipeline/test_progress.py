@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from ray_pipeline.errors import OutputError
+from ray_pipeline.output.fingerprint import fingerprint
 from ray_pipeline.output.lock import locked
 from ray_pipeline.overview import Overview
 from ray_pipeline.progress import planned, status, verify
@@ -141,7 +143,7 @@ def test_status_while_a_run_works_tells_who_and_how_long(job: CommittedJob) -> N
     job.begin()
     results = job.commit([0, 1])
     noted = [{name: getattr(one, name) for name in one.__slots__} for one in results]
-    page = {"seconds": 80.0, "parts": noted, "forgotten": []}
+    page = {"seconds": 80.0, "rows": 8, "parts": noted, "forgotten": []}
     for old in job.output.at("_ledger").objects():
         job.output.delete(f"_ledger/{old.path}")
     job.output.write("_ledger/20260101T000000-a-000000.json", json.dumps(page).encode())
@@ -186,7 +188,7 @@ def test_a_plan_is_told_and_nothing_is_written(tmp_path: Path) -> None:
 
 def test_the_plan_of_a_job_that_began_is_its_own(tmp_path: Path) -> None:
     job = CommittedJob(open_storage(str(tmp_path / "out")))
-    job.begin()
+    job.begin(fingerprint(spec(tmp_path), [3], ["0" * 64]))
     job.commit([0])
     progress = planned(spec(tmp_path))
     assert progress.plan == PLAN
@@ -197,3 +199,35 @@ def test_a_plan_into_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     open_storage(str(tmp_path)).write("out/thesis.tex", b"years of work")
     with pytest.raises(OutputError, match="holds other files"):
         planned(spec(tmp_path))
+
+
+MODELS = [{"name": "words", "inputs": {"text": "body"}, "outputs": {"y": "y"}}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"input": {"keep": []}}, 'input.keep: there ["id"], here []'),
+        ({"input": {"rows_per_chunk": 5}}, "input.rows_per_chunk: there 4, here 5"),
+        ({"output": {"format": "jsonl"}}, 'output.format: there "parquet", here "jsonl"'),
+        ({"models": [{**MODELS[0], "version": 4}]}, '"version": 3'),
+        ({"models": [{**MODELS[0], "truncate": False}]}, '"truncate": true'),
+        ({"models": [*MODELS, {**MODELS[0], "name": "more", "outputs": {"y": "z"}}]}, '"name": "more"'),
+    ],
+)
+def test_a_plan_of_another_job_than_that_of_the_folder_says_what_differs(
+    tmp_path: Path, changed: dict[str, Any], line: str
+) -> None:
+    began = spec(tmp_path)
+    CommittedJob(open_storage(str(tmp_path / "out"))).begin(fingerprint(began, [3], ["0" * 64]))
+    planned(began)
+    planned(with_changes(began, {"models": [{**MODELS[0], "version": 3}]}))
+    with pytest.raises(OutputError, match="belongs to another job; it differs in:") as refusal:
+        planned(with_changes(began, changed))
+    assert line in str(refusal.value)
+
+
+def with_changes(job: JobSpec, changed: dict[str, Any]) -> JobSpec:
+    whole = job.model_dump()
+    sections = {name: {**whole[name], **one} if isinstance(one, dict) else one for name, one in changed.items()}
+    return JobSpec.model_validate({**whole, **sections})

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
+from ray_pipeline.output.left import Left
 from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh
@@ -37,7 +38,7 @@ def report(printed: StringIO) -> Report:
 def test_a_job_is_told_in_plain_lines(report: Report, printed: StringIO) -> None:
     report.planned(PLAN)
     report.resolved([text_model(), tensor_model()], ["a", "b"])
-    report.remaining(CHUNKS, 0)
+    report.remaining(Left(CHUNKS))
     results = [PartResult(chunk.id, 999, 1, 7, "") for chunk in CHUNKS]
     assert list(report.watched(iter(results))) == results
     report.finished(Totals(3000, 2997, 3, 3))
@@ -79,7 +80,7 @@ def test_a_job_without_rejected_rows_does_not_send_anyone_to_look_for_them(repor
 
 
 def test_a_run_that_resumes_says_what_is_left(report: Report, printed: StringIO) -> None:
-    report.remaining(CHUNKS[1:], 1)
+    report.remaining(Left(CHUNKS[1:], 1))
     assert printed.getvalue() == "resume  1 chunks are committed, 2 with 2,000 rows are left\n"
 
 
@@ -97,7 +98,7 @@ def test_a_job_that_was_complete_says_that_nothing_was_done(report: Report, prin
 def test_a_terminal_sees_rows_and_pace() -> None:
     printed = StringIO()
     report = Report(Console(file=printed, force_terminal=True, width=120), OUT)
-    report.remaining(CHUNKS, 0)
+    report.remaining(Left(CHUNKS))
     for _ in report.watched(iter([PartResult(chunk.id, 1000, 0, 7, "") for chunk in CHUNKS])):
         pass
     assert "3,000 of 3,000 rows" in printed.getvalue()
@@ -107,3 +108,15 @@ def test_a_terminal_sees_rows_and_pace() -> None:
 def test_ctrl_c_says_how_to_go_on(report: Report, printed: StringIO) -> None:
     report.interrupted()
     assert printed.getvalue() == "stopped; what is committed stays, and the same command goes on from there\n"
+
+
+def test_rejected_rows_that_are_scored_again_are_all_that_is_left(report: Report, printed: StringIO) -> None:
+    left = Left(CHUNKS[1:], 2, {CHUNKS[1].id: 7}, 0)
+    report.remaining(left)
+    for _ in report.watched(iter([PartResult(CHUNKS[1].id, 1000, 0, 7, "")])):
+        pass
+    assert left.rows == 1007
+    assert printed.getvalue().splitlines() == [
+        "resume  2 chunks are committed, 1 with 1,000 rows are left",
+        "retry   7 rejected rows of 1 chunks are scored again",
+    ]

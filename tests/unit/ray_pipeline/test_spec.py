@@ -67,6 +67,7 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
         ('keep = ["id"]', 'keep = "id"', "input.keep: "),
         ('keep = ["id"]', "rows_per_chunk = 0", "input.rows_per_chunk: "),
         ('name = "minilm"', 'name = "minilm"\nversion = 0', "models.0.version: "),
+        ('name = "minilm"', 'name = "minilm"\ntruncate = "no way"', "models.0.truncate: "),
         ("{ sentence_embedding = \"embedding\" }", "{}", "models.0.outputs: "),
         ('url = "localhost:8001"', "", "triton: needs url (a running server) or repository"),
         ('url = "localhost:8001"', 'url = "x:1"\ntimeout_s = 0', "triton.timeout_s: "),

@@ -25,7 +25,9 @@ def pages(output: Storage) -> list[str]:
 
 def page(output: Storage, name: str, seconds: float, *parts: PartResult) -> None:
     noted = [{name: getattr(part, name) for name in PartResult.__slots__} for part in parts]
-    output.write(f"_ledger/{name}.json", json.dumps({"seconds": seconds, "parts": noted, "forgotten": []}).encode())
+    rows = sum(part.scored + part.rejected for part in parts)
+    content = {"seconds": seconds, "rows": rows, "parts": noted, "forgotten": []}
+    output.write(f"_ledger/{name}.json", json.dumps(content).encode())
 
 
 def test_results_pass_through_and_are_known_afterwards(output: Storage) -> None:

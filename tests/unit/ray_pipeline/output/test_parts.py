@@ -68,11 +68,9 @@ def test_parts_of_chunks_that_are_no_longer_planned_are_removed(output: Storage)
     ]
 
 
-def test_a_chunk_whose_data_is_removed_is_to_be_scored_again(output: Storage) -> None:
-    for chunk in CHUNKS:
-        output.write(f"data/{chunk.part}.parquet", b"data")
-    output.write(f"rejected/{CHUNKS[1].part}.parquet", b"rejected")
-    parts.remove_data(output, SINK, parts.with_rejected(output))
-    assert parts.committed(output, SINK).keys() == {CHUNKS[0].id, CHUNKS[2].id}
+def test_a_rejected_part_is_removed_alone(output: Storage) -> None:
+    for folder in ("data", "rejected"):
+        output.write(f"{folder}/{CHUNKS[1].part}.parquet", b"content")
     parts.remove_rejected(output, [CHUNKS[1].id])
+    assert parts.committed(output, SINK).keys() == {CHUNKS[1].id}
     assert parts.with_rejected(output) == set()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from tokenizers import Tokenizer
 
 from ray_pipeline.models import JobModel
 from ray_pipeline.prepare.text import prepare_texts
@@ -12,20 +13,27 @@ ONE, TWO, THREE = WORDS["one"], WORDS["two"], WORDS["three"]
 NOT_JSON = Rejection("NotJson", "not JSON")
 
 
-def prepared(texts: pa.Array, *, max_tokens: int = 8, rejections: Rejections | None = None) -> pa.Array:
+def prepared(
+    texts: pa.Array, *, max_tokens: int = 8, rejections: Rejections | None = None, truncate: bool = True
+) -> pa.Array:
     noted: Rejections = rejections if rejections is not None else [None] * len(texts)
     preparation = text_preparation(max_tokens=max_tokens)
-    found = prepare_texts(pa.table({"body": texts}), {"text": "body"}, tokenizer(), preparation, noted)
+    table = pa.table({"body": texts})
+    found = prepare_texts(table, {"text": "body"}, tokenizer(), preparation, noted, truncate=truncate)
     assert list(found) == ["ids"]
     return found["ids"]
 
 
 def prepared_pairs(
-    model: JobModel, queries: list[str | None], passages: list[str | None], rejections: Rejections
+    model: JobModel,
+    queries: list[str | None],
+    passages: list[str | None],
+    rejections: Rejections,
+    truncate: bool = True,
 ) -> dict[str, list[list[int] | None]]:
     table = pa.table({"query": pa.array(queries, pa.string()), "passage": pa.array(passages, pa.string())})
     assert model.preparation.kind == "text"
-    found = prepare_texts(table, model.columns, model.tokenizer, model.preparation, rejections)
+    found = prepare_texts(table, model.columns, model.tokenizer, model.preparation, rejections, truncate=truncate)
     return {name: rows.to_pylist() for name, rows in found.items()}
 
 
@@ -38,6 +46,33 @@ def test_a_text_becomes_its_tokens_between_the_special_ones() -> None:
 def test_a_long_text_is_cut_and_keeps_its_special_tokens() -> None:
     (ids,) = prepared(pa.array(["one two three one two three"]), max_tokens=4).to_pylist()
     assert ids == [BEGIN, ONE, TWO, END]
+
+
+def test_a_long_text_that_shall_not_be_cut_is_rejected_and_its_neighbours_are_not() -> None:
+    rejections: Rejections = [None, None, NOT_JSON]
+    texts = pa.array(["one two three", "one two", None])
+    assert prepared(texts, max_tokens=4, rejections=rejections, truncate=False).to_pylist() == [
+        None,
+        [BEGIN, ONE, TWO, END],
+        None,
+    ]
+    assert rejections == [
+        Rejection(
+            "TooManyTokens",
+            "column 'body': 5 tokens are more than the 4 that the model reads; with `truncate` they would be cut",
+        ),
+        None,
+        NOT_JSON,
+    ]
+
+
+def test_what_the_tokenizer_itself_would_cut_at_does_not_count() -> None:
+    cutting = Tokenizer.from_str(tokenizer())
+    cutting.enable_truncation(3)
+    table, preparation = pa.table({"body": ["one two"]}), text_preparation(max_tokens=4)
+    for truncate in (True, False):
+        found = prepare_texts(table, {"text": "body"}, cutting.to_str(), preparation, [None], truncate=truncate)
+        assert found["ids"].to_pylist() == [[BEGIN, ONE, TWO, END]]
 
 
 def test_null_is_not_text() -> None:
@@ -84,6 +119,17 @@ def test_a_pair_becomes_one_row_with_the_types_of_its_tokens() -> None:
 def test_of_a_pair_that_is_too_long_the_longer_text_is_cut() -> None:
     found = prepared_pairs(pair_model(max_tokens=7), ["one " * 9], ["two three"], [None])
     assert found["ids"] == [[BEGIN, ONE, ONE, END, TWO, THREE, END]]
+
+
+def test_a_pair_that_is_too_long_and_shall_not_be_cut_is_rejected_as_a_whole() -> None:
+    rejections: Rejections = [None, None]
+    found = prepared_pairs(pair_model(max_tokens=6), ["one two", "one"], ["two three", "two"], rejections, False)
+    assert found == {"ids": [None, [BEGIN, ONE, END, TWO, END]], "types": [None, [0, 0, 0, 1, 1]]}
+    (too_long, good) = rejections
+    assert too_long is not None
+    assert too_long.error == "TooManyTokens"
+    assert too_long.message.startswith("columns 'query' and 'passage': 7 tokens are more than the 6 that")
+    assert good is None
 
 
 def test_a_model_without_types_gets_none() -> None:
