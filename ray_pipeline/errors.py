@@ -43,3 +43,7 @@ class ServerDiedError(RefusedError):
 
 class FatalError(InferenceError):
     """No request of this job can succeed until a person changes something."""
+
+
+class ServerAwayError(FatalError):
+    """The server of a node was waited for in vain. Another node's may be there."""

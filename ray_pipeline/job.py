@@ -10,6 +10,7 @@ from pathlib import Path
 from ray.exceptions import RayTaskError
 
 from ray_pipeline.errors import OutputError
+from ray_pipeline.managed import managed_servers
 from ray_pipeline.models import JobModel, check_input_types, job_model
 from ray_pipeline.output import parts
 from ray_pipeline.output.claim import check_job, claim, read_claim, read_plan, write_plan
@@ -23,8 +24,9 @@ from ray_pipeline.placement import FindServer, connected
 from ray_pipeline.plan import Plan, make_plan
 from ray_pipeline.refresh import refreshed
 from ray_pipeline.report import Report
+from ray_pipeline.roll import Roll, called_roll
 from ray_pipeline.scoring.actor import Scoring
-from ray_pipeline.servers import SameAddress, repository_of, resolve_versions, started_servers, ways_to
+from ray_pipeline.servers import SameAddress, repository_of, resolve_versions, ways_to
 from ray_pipeline.sinks.formats import SINKS
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.spec import JobSpec
@@ -66,7 +68,7 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
     repository = repository_of(spec, home)
     report.planned(plan)
     with _worker_errors_unwrapped(), connected(ray_address) as nodes:
-        versions = resolve_versions(spec, fixed, repository, nodes[0])
+        versions = resolve_versions(spec, fixed, repository, nodes)
         models = [job_model(model, repository, version) for model, version in zip(spec.models, versions, strict=True)]
         for model in models:
             check_input_types(model, plan.schema)
@@ -75,11 +77,13 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             left = _begin(spec, output, kept, plan, again)
             _check_bearable(left.rejected, spec, plan)
             report.resolved(models, nodes)
-            with _servers(spec, repository, models, home, nodes) as find_server:
-                report.connected(ways_to(find_server, spec.triton, nodes))
+            with called_roll(nodes) as roll, _servers(spec, repository, models, home, nodes, roll) as find_server:
+                ways, away = ways_to(find_server, spec.triton, nodes)
+                report.connected(list(ways.values()))
+                roll.begin(find_server, away)
                 report.remaining(left)
-                scored = _scored(spec, plan, output, models, len(nodes), find_server, left)
-                noted = Ledger(output, again=left.again).noted(scored)
+                scored = _scored(spec, plan, output, models, len(nodes), find_server, roll, left)
+                noted = Ledger(output, again=left.again).noted(roll.told(scored, report.node))
                 results = list(_bearable(report.watched(noted), spec, plan, left.rejected))
             totals = finish(output, SINKS[spec.output.format], plan, results)
     report.finished(totals)
@@ -136,11 +140,11 @@ def _check_bearable(rejected: int, spec: JobSpec, plan: Plan) -> None:
 
 
 def _servers(
-    spec: JobSpec, repository: Storage, models: Sequence[JobModel], home: Path, nodes: Sequence[str]
+    spec: JobSpec, repository: Storage, models: Sequence[JobModel], home: Path, nodes: Sequence[str], roll: Roll
 ) -> AbstractContextManager[FindServer]:
     if spec.triton.url is not None:
         return nullcontext(SameAddress(spec.triton.url))
-    return started_servers(repository, {model.name: model.version for model in models}, home, nodes)
+    return managed_servers(repository, {model.name: model.version for model in models}, home, nodes, roll)
 
 
 def _scored(
@@ -150,6 +154,7 @@ def _scored(
     models: Sequence[JobModel],
     nodes: int,
     find_server: FindServer,
+    roll: Roll,
     left: Left,
 ) -> Iterator[PartResult]:
     """Scores what is left."""
@@ -165,7 +170,7 @@ def _scored(
         again=frozenset(left.again),
     )
     scoring = Scoring(spec.triton.timeout_s, spec.triton.transport, spec.output.on_nonfinite)
-    return score_chunks(left.chunks, flow, nodes, find_server, scoring)
+    return score_chunks(left.chunks, flow, nodes, find_server, scoring, roll)
 
 
 @contextmanager

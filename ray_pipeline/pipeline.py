@@ -18,6 +18,7 @@ from ray_pipeline.chunk import Chunk
 from ray_pipeline.models import JobModel
 from ray_pipeline.placement import SERVER_RESOURCE, FindServer
 from ray_pipeline.prepare.rows import prepare
+from ray_pipeline.roll import Roll
 from ray_pipeline.scoring.actor import Scorer, Scoring
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.part import PartResult, only_rejected, write_part
@@ -44,15 +45,17 @@ class Flow:
 
 
 def score_chunks(
-    chunks: Sequence[Chunk], flow: Flow, nodes: int, find_server: FindServer, scoring: Scoring
+    chunks: Sequence[Chunk], flow: Flow, nodes: int, find_server: FindServer, scoring: Scoring, roll: Roll
 ) -> Iterator[PartResult]:
     """Scores chunks on `nodes` nodes at once; gives the result of each as it is committed, in no order.
+
+    A node that the `roll` knows to be without its server gets none.
 
     Errors of the workers arrive wrapped in Ray's.
     """
     # Large arguments go through the object store, and an actor whose arguments were lost there cannot be restarted.
     models = [replace(model, tokenizer="") for model in flow.models]
-    arguments = {"models": models, "find_server": find_server, "scoring": scoring}
+    arguments = {"models": models, "find_server": find_server, "scoring": scoring, "roll": roll}
     return through_actors(chunks, flow, nodes, Scorer, arguments)
 
 

@@ -16,6 +16,9 @@ from ray_pipeline.errors import PlacementError
 SERVER_RESOURCE = "triton"
 """The custom resource of a node that has, or gets, a Triton: one for each node."""
 
+NAMESPACE = "rayton"
+"""Where Ray keeps the names of the actors of a job."""
+
 _REACHABLE_S = 5.0
 
 
@@ -65,6 +68,17 @@ def _scoring_nodes() -> list[str]:
             f"`ray start --resources '{{\"{SERVER_RESOURCE}\": 1}}'`"
         )
     return scoring
+
+
+def alive_nodes() -> dict[str, str]:
+    """The ids of the nodes of the cluster, and the address by which people know each."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return {str(node["NodeID"]): str(node["NodeManagerAddress"]) for node in nodes if node["Alive"]}
+
+
+def this_node() -> str:
+    """The id of the node of this process."""
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def on_node(node: str) -> NodeAffinitySchedulingStrategy:

@@ -54,6 +54,10 @@ class Report:
             where = f" on {nodes} of {len(ways)} nodes" if nodes < len(ways) else ""
             self._say(f"send    through {_WAYS[way.transport]}{where}: {way.why}")
 
+    def node(self, news: str) -> None:
+        """Says what has become of a node or its server."""
+        self._say(f"nodes   {news}")
+
     def remaining(self, left: Left) -> None:
         """Says what is left to do."""
         self._left = left

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import stamina
 
-from ray_pipeline.errors import FatalError, RetryableError, ServerDiedError
+from ray_pipeline.errors import RetryableError, ServerAwayError, ServerDiedError
 from ray_pipeline.transport.base import Request, Tensors, Transport
 
 _Answer = TypeVar("_Answer")
@@ -17,7 +17,7 @@ _LONGEST_PAUSE_S = 5.0
 def waited_for(attempt: Callable[[], _Answer], timeout_s: float) -> _Answer:
     """Repeats `attempt` while it raises RetryableError, with growing, jittered pauses, for `timeout_s` at most.
 
-    Raises FatalError, saying how long it was tried, when the time is over. Other errors pass through at once.
+    Raises ServerAwayError, saying how long it was tried, when the time is over. Other errors pass through at once.
     """
     tries = 0
     try:
@@ -28,7 +28,7 @@ def waited_for(attempt: Callable[[], _Answer], timeout_s: float) -> _Answer:
                 tries += 1
                 return attempt()
     except RetryableError as error:
-        raise FatalError(f"{error}; tried {tries} times over {timeout_s:g} s. Is the server running?") from error
+        raise ServerAwayError(f"{error}; tried {tries} times over {timeout_s:g} s. Is the server running?") from error
     raise AssertionError("stamina ends by returning or raising")
 
 
@@ -36,7 +36,7 @@ def sent_again(transport: Transport, request: Request, timeout_s: float, deaths:
     """The answer to a request that got none: its server was gone, or had no room.
 
     The server is waited for, `timeout_s` at most, until it is ready, and sent the request again. If it is gone once
-    more it may have died of the request: after `deaths` such ends ServerDiedError is raised. Raises FatalError as
+    more it may have died of the request: after `deaths` such ends ServerDiedError is raised. Raises ServerAwayError as
     `waited_for` does, and what else the request comes to.
     """
     died: _ServerGoneError | None = None

@@ -64,14 +64,18 @@ class OutputSpec(_Section):
 
 
 class TritonSpec(_Section):
-    """`[triton]`: a running server (`url`), or a repository from which each node gets a server for the life of the job.
+    """`[triton]`: a running server (`url`), or a repository from which each node gets a managed one.
 
-    With both, the running server is used and the cards come from the repository. `timeout_s` is how long a server that
-    does not answer is waited for. `transport` is how batches reach it: `auto` is `shared_memory` where it works.
+    A managed server is started for the job, started again when it dies, and gone with the job.
+
+    With `url` and `repository` the running server is used and the cards come from the repository. `managed` may say
+    aloud which of the two it is. `timeout_s` is how long a server that does not answer is waited for. `transport` is
+    how batches reach it: `auto` is `shared_memory` where it works.
     """
 
     url: NonEmpty | None = None
     repository: NonEmpty | None = None
+    managed: bool | None = None
     timeout_s: float = Field(default=60.0, gt=0)
     transport: WantedTransport = "auto"
 
@@ -79,6 +83,12 @@ class TritonSpec(_Section):
     def _some_server(self) -> Self:
         if self.url is None and self.repository is None:
             raise ValueError("needs url (a running server) or repository (to start one on each node)")
+        if self.managed is True and self.repository is None:
+            raise ValueError("managed = true starts a server on each node; repository must say from which models")
+        if self.managed is True and self.url is not None:
+            raise ValueError("managed = true starts a server on each node, url names one that runs; keep one of them")
+        if self.managed is False and self.url is None:
+            raise ValueError("managed = false needs url, the address of a running server")
         if self.url is not None and not _HOST_AND_PORT.fullmatch(self.url):
             raise ValueError(f"url {self.url!r} is not host:port of a server's gRPC, such as localhost:8001")
         return self

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from ray_pipeline.chunk import INTERNAL, ROW, STAGE, chunk_of
-from ray_pipeline.errors import FatalError
+from ray_pipeline.errors import FatalError, ServerAwayError
 from ray_pipeline.models import JobModel
 from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, staged
 from ray_pipeline.retry import waited_for
@@ -19,6 +20,10 @@ from ray_pipeline.transport.base import WantedTransport
 from ray_pipeline.transport.choose import open_transport
 from ray_pipeline.transport.grpc import GrpcTransport
 from triton_models.config.tensors import inputs_of, outputs_of
+from triton_models.errors import RaytonError
+
+if TYPE_CHECKING:
+    from ray_pipeline.roll import Roll  # needs Ray, which those who only score chunks do not
 
 
 @dataclass(frozen=True)
@@ -35,26 +40,47 @@ class Scoring:
 class Scorer:
     """Takes prepared chunks and gives scored ones, one at a time and whole.
 
-    `find_server` gives the address of this node's server. The first chunk connects: it raises FatalError if the server
-    is not ready in time, or serves other tensors than the cards of the models say.
+    `find_server` gives the address of this node's server. The actor takes no chunk before it is connected. Where the
+    server stays away, the `roll` may end this process for its chunks to be scored on another node.
     """
 
-    def __init__(self, models: Sequence[JobModel], find_server: Callable[[], str], scoring: Scoring) -> None:
-        self._models, self._find_server, self._scoring = models, find_server, scoring
+    def __init__(
+        self, models: Sequence[JobModel], find_server: Callable[[], str], scoring: Scoring, roll: Roll | None = None
+    ) -> None:
+        self._find_server, self._roll = find_server, roll
+        self._fail_on_nonfinite = scoring.on_nonfinite == "fail"
         self._scorers: list[ModelScorer] = []
+        self._obstacle: RaytonError | None = None
+        try:
+            self._scorers = connected_scorers(models, find_server(), scoring)
+        except ServerAwayError as error:
+            self._obstacle = self._left(error)
+        except RaytonError as error:
+            self._obstacle = error  # the first chunk raises it: Ray tells of an error here only that an actor died
+        else:
+            if roll is not None:
+                roll.present()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Adds the output columns of every model and drops the prepared ones; a refused row gets its reason.
 
-        Raises FatalError for an answer that is not finite if such answers shall fail the job.
+        Raises FatalError if the server is not ready in time, serves other tensors than the cards of the models say, or
+        gives an answer that is not finite where such answers shall fail the job.
         """
-        if not self._scorers:
-            # Not in the constructor: Ray tells of an error there only that an actor died.
-            self._scorers = self._connected()
-        return score_chunk(table, self._scorers, fail_on_nonfinite=self._scoring.on_nonfinite == "fail")
+        if self._obstacle is not None:
+            raise self._obstacle
+        try:
+            return score_chunk(table, self._scorers, fail_on_nonfinite=self._fail_on_nonfinite)
+        except ServerAwayError as error:
+            raise self._left(error) from error
 
-    def _connected(self) -> list[ModelScorer]:
-        return connected_scorers(self._models, self._find_server(), self._scoring)
+    def _left(self, error: ServerAwayError) -> ServerAwayError:
+        """Ends this process if another node can do its work; otherwise gives the error that tells why none can."""
+        try:
+            self._find_server()
+        except ServerAwayError as known:
+            error = known  # whoever keeps the server knows more than that it does not answer
+        return self._roll.leave(error) if self._roll is not None else error
 
 
 def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring) -> list[ModelScorer]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -32,6 +31,7 @@ from tests.support.served_models import (
 )
 from tests.support.triton import start
 from triton_models.server.options import ServerOptions
+from triton_models.server.ports import steady_port
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 from triton_models.tensors import TensorSpec
@@ -145,7 +145,7 @@ def deadly_scored(model: JobModel, address: str, numbers: np.ndarray) -> Scored:
 @contextmanager
 def raised_again(runtime: Runtime, options: ServerOptions) -> Iterator[str]:
     """The address of a server that is started again each time that it dies, as a cluster does it."""
-    same_port = replace(options, grpc_port=port_below_those_of_clients())
+    same_port = replace(options, grpc_port=steady_port())
     server = NodeServer.start(runtime, same_port)
     over, lives = threading.Event(), [server]
 
@@ -164,15 +164,3 @@ def raised_again(runtime: Runtime, options: ServerOptions) -> Iterator[str]:
         lives[-1].stop()
         watcher.join()
         print(f"the server died {len(lives) - 1} times")
-
-
-def port_below_those_of_clients() -> int:
-    """A client that looks for a server on a port from which it may call itself can end up talking to itself."""
-    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.randrange(first // 2, first)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return port

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from triton_models.server.errors import PortInUseError, StartError
 from triton_models.server.options import ServerOptions
 
 PORT_NAMES = ("http_port", "grpc_port", "metrics_port")
+
+_PORTS_OF_CLIENTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST, _HIGHEST = 20_000, 65_535
+"""Below them are the ports of well-known services and of Ray's workers."""
 
 
 def choose_ports(options: ServerOptions) -> ServerOptions:
@@ -23,6 +29,22 @@ def choose_ports(options: ServerOptions) -> ServerOptions:
             sock = sockets.enter_context(_bound(options.address, name, getattr(options, name)))
             chosen[name] = sock.getsockname()[1]
     return replace(options, **chosen)  # type: ignore[arg-type]
+
+
+def steady_port(address: str = "127.0.0.1") -> int:
+    """A free port for a server that is to come back on it: one that the system gives to no client as its own.
+
+    Such a client, looking for the server while that is away, could end up talking to itself and keep the port.
+    """
+    first, last = map(int, _PORTS_OF_CLIENTS.read_text().split())
+    outside = [*range(_LOWEST, first), *range(last + 1, _HIGHEST + 1)] or range(_LOWEST, _HIGHEST + 1)
+    while True:
+        try:
+            with _bound(address, "grpc_port", random.choice(outside)) as sock:
+                port: int = sock.getsockname()[1]
+                return port
+        except PortInUseError:
+            continue
 
 
 def _bound(address: str, name: str, port: int) -> socket.socket:

@@ -84,6 +84,11 @@ def test_a_run_that_resumes_says_what_is_left(report: Report, printed: StringIO)
     assert printed.getvalue() == "resume  1 chunks are committed, 2 with 2,000 rows are left\n"
 
 
+def test_what_becomes_of_a_node_is_told(report: Report, printed: StringIO) -> None:
+    report.node("node 10.0.0.1 (aaaaaaaa): [gone]")
+    assert printed.getvalue() == "nodes   node 10.0.0.1 (aaaaaaaa): [gone]\n"
+
+
 def test_a_refresh_says_how_the_input_differs(report: Report, printed: StringIO) -> None:
     report.refreshed(Refresh(PLAN, ("a", "b"), ("c",), ()))
     assert printed.getvalue().splitlines() == ["refresh 2 new, 1 changed, 0 vanished objects", "        changed: c"]

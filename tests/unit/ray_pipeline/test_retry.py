@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import stamina
 
-from ray_pipeline.errors import FatalError, RefusedError, RetryableError, ServerDiedError
+from ray_pipeline.errors import FatalError, RefusedError, RetryableError, ServerAwayError, ServerDiedError
 from ray_pipeline.retry import sent_again, waited_for
 from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
@@ -47,7 +47,9 @@ def test_a_server_that_comes_back_is_waited_for() -> None:
 
 
 def test_a_server_that_stays_away_is_fatal_and_says_how_long_it_was_tried() -> None:
-    with pytest.raises(FatalError, match=r"server a:1: gone; tried \d+ times over 0\.05 s\. Is the server running\?"):
+    with pytest.raises(
+        ServerAwayError, match=r"server a:1: gone; tried \d+ times over 0\.05 s\. Is the server running\?"
+    ):
         waited_for(Attempts(RetryableError("server a:1: gone")), TIMEOUT_S)
 
 
@@ -99,5 +101,5 @@ def test_a_server_that_died_and_does_not_come_back_is_fatal() -> None:
         def check_ready(self, timeout_s: float) -> None:
             raise RetryableError("server fake: not there")
 
-    with pytest.raises(FatalError, match=r"server fake: not there; tried \d+ times over 0\.05 s"):
+    with pytest.raises(ServerAwayError, match=r"server fake: not there; tried \d+ times over 0\.05 s"):
         sent_again(Gone(nothing), REQUEST, TIMEOUT_S, deaths=3)

@@ -70,6 +70,10 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
         ('name = "minilm"', 'name = "minilm"\ntruncate = "no way"', "models.0.truncate: "),
         ("{ sentence_embedding = \"embedding\" }", "{}", "models.0.outputs: "),
         ('url = "localhost:8001"', "", "triton: needs url (a running server) or repository"),
+        ('url = "localhost:8001"', "managed = true", "triton: needs url (a running server) or repository"),
+        ("[triton]", "[triton]\nmanaged = true", "triton: managed = true starts a server on each node; repository"),
+        ("[triton]", '[triton]\nmanaged = true\nrepository = "m"', "url names one that runs; keep one of them"),
+        ('url = "localhost:8001"', 'repository = "m"\nmanaged = false', "triton: managed = false needs url"),
         ('url = "localhost:8001"', 'url = "x:1"\ntimeout_s = 0', "triton.timeout_s: "),
         ('url = "localhost:8001"', 'url = "x:1"\ntransport = "shm"', "triton.transport: Input should be 'auto'"),
         ("localhost:8001", "localhost", "triton: url 'localhost' is not host:port"),
@@ -83,6 +87,19 @@ def test_each_mistake_names_its_key(job: Path, right: str, wrong: str, said: str
     message = refusal(job, GOOD.replace(right, wrong, 1))
     assert f"{job} has mistakes:\n" in message
     assert said in message
+
+
+@pytest.mark.parametrize(
+    ("triton", "managed"),
+    [
+        ('url = "x:1"', False),
+        ('url = "x:1"\nmanaged = false', False),
+        ('repository = "m"', True),
+        ('repository = "m"\nmanaged = true', True),
+    ],
+)
+def test_managed_says_aloud_what_the_other_keys_mean(job: Path, triton: str, managed: bool) -> None:
+    assert (load(job, GOOD.replace('url = "localhost:8001"', triton)).triton.url is None) == managed
 
 
 def test_all_mistakes_are_told_at_once(job: Path) -> None:

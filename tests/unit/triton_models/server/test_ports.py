@@ -9,7 +9,7 @@ import pytest
 
 from triton_models.server.errors import PortInUseError
 from triton_models.server.options import ServerOptions
-from triton_models.server.ports import choose_ports
+from triton_models.server.ports import choose_ports, steady_port
 
 
 def test_three_different_free_ports_are_chosen(tmp_path: Path) -> None:
@@ -32,3 +32,10 @@ def test_a_port_that_another_shares_willingly_is_taken_all_the_same(tmp_path: Pa
 def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PortInUseError, match="cannot be used: Cannot assign requested address"):
         choose_ports(ServerOptions(tmp_path, tmp_path / "log", address="192.0.2.1"))
+
+
+def test_a_server_that_is_to_come_back_gets_a_port_that_no_client_gets() -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    port = steady_port()
+    assert not first <= port <= last
+    socket.create_server(("127.0.0.1", port)).close()

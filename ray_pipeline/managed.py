@@ -1,0 +1,175 @@
+"""Managed servers: one on each node for the life of a job, started again when it dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from ray_pipeline.errors import ServerAwayError
+from ray_pipeline.lives import Lives
+from ray_pipeline.placement import NAMESPACE, on_node, this_node
+from ray_pipeline.roll import Roll
+from triton_models.errors import ServerError
+from triton_models.repository.checkout import check_out
+from triton_models.server.options import ServerOptions
+from triton_models.server.ports import steady_port
+from triton_models.server.process import NodeServer
+from triton_models.server.runtime import ensure_runtime
+from triton_models.storage import Storage
+
+
+@dataclass(frozen=True)
+class ManagedServer:
+    """Each node's server is managed for the job that has this `roll`."""
+
+    roll: Roll
+
+    def __call__(self) -> str:
+        """The address of this node's server; it stays the same when the server is started again.
+
+        Raises ServerAwayError if there is none, or none any more.
+        """
+        try:
+            keeper: Any = ray.get_actor(_actor_name(self.roll, this_node()), NAMESPACE)
+            return str(ray.get(keeper.address.remote()))
+        except RayTaskError as told:
+            raise told.cause from None
+        except (ValueError, RayActorError) as error:
+            raise ServerAwayError("nobody keeps a server on this node for this job") from error
+
+
+@contextmanager
+def managed_servers(
+    repository: Storage, versions: Mapping[str, int], home: Path, nodes: Sequence[str], roll: Roll
+) -> Iterator[ManagedServer]:
+    """An embedded server with these versions on each node; gone afterwards, and also when this process dies.
+
+    A node where it cannot be started has none. Raises ServerError if that is so on all nodes.
+    """
+    keepers: list[Any] = [
+        ray.remote(_ServerKeeper)
+        .options(
+            name=_actor_name(roll, node),
+            namespace=NAMESPACE,
+            num_cpus=0,
+            max_concurrency=1,
+            scheduling_strategy=on_node(node),
+        )
+        .remote(roll)
+        for node in nodes
+    ]
+    try:
+        _started([keeper.start.remote(repository, dict(versions), str(home)) for keeper in keepers])
+        yield ManagedServer(roll)
+    finally:
+        for stopped in [keeper.stop.remote() for keeper in keepers]:
+            with suppress(RayActorError):  # its node is gone, and the server with it
+                ray.get(stopped)
+        for keeper in keepers:
+            ray.kill(keeper)
+
+
+def _started(starts: Sequence[Any]) -> None:
+    failures: list[Exception] = []
+    for start in starts:
+        try:
+            ray.get(start)
+        except ServerError as error:
+            failures.append(error)
+        except RayTaskError:
+            raise
+        except RayError as error:
+            failures.append(error)
+    if len(failures) == len(starts):
+        raise failures[0]
+
+
+class _ServerKeeper:
+    """The Ray actor that owns the server of its node."""
+
+    def __init__(self, roll: Roll) -> None:
+        self._roll = roll
+        self._folder = Path(tempfile.mkdtemp(prefix="rayton-server-"))
+        self._over = threading.Event()
+        self._server: NodeServer | None = None
+        self._missing = "the server of this node was not started"
+
+    def start(self, repository: Storage, versions: dict[str, int], home: str) -> None:
+        runtime = ensure_runtime(Path(home), lambda _: None)
+        models = self._folder / "models"
+        models.mkdir()
+        check_out(repository, versions, models)
+        log_file = Path(home) / "logs" / f"tritonserver-{os.getpid()}.log"  # it stays: errors name it
+        options = ServerOptions(models, log_file, tuple(versions), grpc_port=steady_port())
+        start = partial(NodeServer.start, runtime, options)
+        try:
+            self._server = start()
+        except ServerError as error:
+            self._missing = str(error)
+            raise
+        threading.Thread(target=self._keep, args=(self._server, start, log_file), daemon=True).start()
+
+    def address(self) -> str:
+        if self._server is None:
+            raise ServerAwayError(self._missing)
+        return self._server.grpc_url
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._server is not None:
+            self._server.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _keep(self, first: NodeServer, start: Callable[[], NodeServer], log_file: Path) -> None:
+        """Starts the server again each time that it dies, until it is stopped or given up."""
+        for server, deaths in kept_alive(first, start, self._over):
+            died = f"server {first.grpc_url} has died {deaths} time{'s' if deaths > 1 else ''}"
+            if server is None:
+                self._missing = f"{died} and is given up; its log is {log_file}"
+            elif deaths & (deaths - 1) == 0:  # 1, 2, 4, 8: to find a row that kills servers takes many deaths
+                self._roll.tell(this_node(), f"{died} and was started again; its log is {log_file}")
+            self._server = server
+
+
+def kept_alive(
+    server: NodeServer, start: Callable[[], NodeServer], over: threading.Event
+) -> Iterator[tuple[NodeServer | None, int]]:
+    """Waits for a server's death, starts it again, and so on until `over`; gives each new server and how often it died.
+
+    None instead of a server is the end: it is given up.
+    """
+    lives, deaths = Lives(), 0
+    while True:
+        since_s = time.monotonic()
+        server.wait()
+        pause_s = lives.pause_s(time.monotonic() - since_s)
+        deaths += 1
+        while pause_s is not None and not over.wait(pause_s):
+            try:
+                server = start()
+                break
+            except ServerError:
+                deaths += 1
+                pause_s = lives.pause_s(None)
+        if over.is_set():
+            return
+        if pause_s is None:
+            yield None, deaths
+            return
+        yield server, deaths
+
+
+def _actor_name(roll: Roll, node: str) -> str:
+    return f"server-{roll.token}-{node}"
