@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JobFile = Annotated[Path, typer.Argument(help="The job file (TOML).", metavar="JOB.toml")]
 OutputUri = Annotated[str, typer.Argument(help="The output folder of a job.", metavar="OUTPUT")]
@@ -37,6 +41,14 @@ def score(
     """Score every row of a bucket. Run it again to resume: what is committed is not scored twice."""
     from rich.console import Console
 
+    from ray_pipeline.interrupt import interruptible
+
+    console = Console()
+    with interruptible(partial(console.print, highlight=False, markup=False, soft_wrap=True)):
+        _score(console, job, ray_address, refresh, rescore_changed, retry_rejected)
+
+
+def _score(console: Console, job: Path, ray_address: str | None, *again: bool) -> None:
     from ray_pipeline.spec import load_job
 
     spec = load_job(job)  # before Ray is imported: a mistake in the file is told at once
@@ -49,13 +61,7 @@ def score(
     from ray_pipeline.report import Report
     from triton_models.home import rayton_home
 
-    report = Report(Console(), spec.output.uri)
-    again = Again(refresh, rescore_changed, retry_rejected)
-    try:
-        run_job(spec, rayton_home(os.environ), ray_address, report, again)
-    except KeyboardInterrupt:
-        report.interrupted()
-        raise
+    run_job(spec, rayton_home(os.environ), ray_address, Report(console, spec.output.uri), Again(*again))
 
 
 def plan(job: JobFile) -> None:

@@ -89,10 +89,6 @@ class Report:
         self._say(f"done    {_counts(totals)}; the job was complete before")
         self._where(totals)
 
-    def interrupted(self) -> None:
-        """Says what Ctrl-C leaves behind."""
-        self._say("stopped; what is committed stays, and the same command goes on from there")
-
     def finished(self, totals: Totals) -> None:
         """The summary."""
         self._say(f"done    {_counts(totals)}; this run took {time.monotonic() - self._started:.1f} s")

@@ -10,10 +10,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 from ray_pipeline.sinks.part import PartResult
+from triton_models.errors import StorageError
 from triton_models.storage import Storage
 
 FOLDER = "_ledger"
@@ -35,7 +37,10 @@ class Ledger:
         self._flushed, self._flushed_s = 0, 0.0
 
     def noted(self, results: Iterator[PartResult]) -> Iterator[PartResult]:
-        """Passes results on and notes them, every few seconds and at the end, whatever the end is."""
+        """Passes results on and notes them, every few seconds and at the end, whatever the end is.
+
+        At a bad end a store that fails is not waited for: it is the reason of the end that counts, not the notes.
+        """
         try:
             for result in results:
                 # Before the first result there was only starting up, which says nothing about the pace.
@@ -44,8 +49,12 @@ class Ledger:
                 if self._now() - self._flushed_s >= _FLUSH_S:
                     self._flush()
                 yield result
-        finally:
-            self._flush()
+        except BaseException:
+            self._output = replace(self._output, timeout_s=0)
+            with suppress(StorageError, OSError):
+                self._flush()
+            raise
+        self._flush()
 
     def forget(self, chunks: Iterable[str]) -> None:
         """Notes that what was said of these chunks may not hold any more: rows of them are scored again."""

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -42,20 +42,23 @@ def locked(output: Storage, beat_s: float = BEAT_S) -> Iterator[None]:
     """Holds the lock of a folder.
 
     The locks are numbered objects: of all runs that see the same dead holder, exactly one can create the next number.
-    Raises OutputError if another run is alive.
+    Raises OutputError if another run is alive. A lock that a failing store keeps from being given back is that of a
+    dead run as soon as this process ends.
     """
     myself = _myself()
     number = _take(output, myself, beat_s)
     stop = threading.Event()
-    beating = threading.Thread(target=_beat, args=(output, number, myself, stop, beat_s), daemon=True)
+    at_once = replace(output, timeout_s=0)  # a store that fails is asked again at the next beat, or by the next run
+    beating = threading.Thread(target=_beat, args=(at_once, number, myself, stop, beat_s), daemon=True)
     beating.start()
     try:
         yield
     finally:
         stop.set()
         beating.join()
-        if _holds(output, number, myself):
-            output.delete(_path(number))
+        with suppress(StorageError, OSError):
+            if _holds(at_once, number, myself):
+                at_once.delete(_path(number))
 
 
 def check_free(output: Storage, beat_s: float = BEAT_S) -> None:

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -52,12 +52,20 @@ class Rule:
     at_most: int | None = None
 
 
+Watch = Callable[[str, str, int], Fault | None]
+"""Is told of a request before anything becomes of it: method, key, the client's port. May choose what happens to it."""
+
+
 class FaultyProxy:
-    """`address` is where clients go; `injected` counts the faults, `requests` all requests by method."""
+    """`address` is where clients go; `injected` counts the faults, `requests` all requests by method.
+
+    `watch` sees every request first, and holds it as long as it does not return.
+    """
 
     def __init__(self, upstream: str, rules: Collection[Rule], seed: int, pause_s: float) -> None:
         self.upstream = urlsplit(upstream).netloc
         self.rules, self.seed, self.pause_s = list(rules), seed, pause_s
+        self.watch: Watch = lambda method, key, client_port: None
         self.injected: Counter[Fault] = Counter()
         self.requests: Counter[str] = Counter()
         self._asked: Counter[tuple[str, str]] = Counter()
@@ -76,17 +84,18 @@ class FaultyProxy:
         finally:
             self._outage = None
 
-    def fault_for(self, method: str, target: str) -> Fault | None:
+    def fault_for(self, method: str, target: str, client_port: int) -> Fault | None:
         """What happens to the next request of this kind; it is counted."""
+        chosen = self.watch(method, _key(target), client_port)
         with self._lock:
             self.requests[method] += 1
-            fault = self._outage or self._planned(method, target)
+            fault = chosen or self._outage or self._planned(method, target)
             if fault is not None:
                 self.injected[fault] += 1
             return fault
 
     def _planned(self, method: str, target: str) -> Fault | None:
-        key = unquote(urlsplit(target).path).lstrip("/")
+        key = _key(target)
         request = _NAME_OF_AN_UPLOAD.sub("", target)
         self._asked[method, request] += 1
         dice = random.Random(f"{self.seed} {method} {request} {self._asked[method, request]}")
@@ -97,6 +106,10 @@ class FaultyProxy:
                 if struck > 0 and (rule.at_most is None or struck <= rule.at_most):
                     return rule.fault
         return None
+
+
+def _key(target: str) -> str:
+    return unquote(urlsplit(target).path).lstrip("/")
 
 
 def some_of_each(rate: float) -> list[Rule]:
@@ -152,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         proxy = self.server.proxy
-        fault = proxy.fault_for(self.command, self.path)
+        fault = proxy.fault_for(self.command, self.path, self.client_address[1])
         if fault is Fault.RESET or (fault is Fault.CUT and self._reads_half_a_body()):
             return self._reset()
         body = self._body()

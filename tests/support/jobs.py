@@ -69,9 +69,9 @@ def write_job(
     return path
 
 
-def start_score(job: Path, home: Path) -> subprocess.Popen[str]:
+def start_score(job: Path, home: Path, *options: str) -> subprocess.Popen[str]:
     """`rayton score` in a process group of its own."""
-    return start_rayton(home, "score", str(job))
+    return start_rayton(home, "score", str(job), *options)
 
 
 def score(job: Path, home: Path, *options: str) -> str:

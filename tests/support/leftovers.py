@@ -40,7 +40,7 @@ def descendants(pid: int) -> set[int]:
 
 def await_end(pids: set[int], timeout_s: float = PATIENCE_S) -> set[int]:
     """Waits until processes have ended; returns those that have not."""
-    return set(_settled(lambda: sorted(pid for pid in pids if _is_alive(pid)), timeout_s))
+    return set(_settled(lambda: sorted(pid for pid in pids if is_alive(pid)), timeout_s))
 
 
 def _settled(found: Callable[[], list[T]], timeout_s: float = PATIENCE_S) -> list[T]:
@@ -58,7 +58,7 @@ def _carriers(token: str) -> list[int]:
             carries = wanted in (path / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if carries and int(path.name) != os.getpid() and _is_alive(int(path.name)):
+        if carries and int(path.name) != os.getpid() and is_alive(int(path.name)):
             found.append(int(path.name))
     return found
 
@@ -66,10 +66,11 @@ def _carriers(token: str) -> list[int]:
 def _has_other_owner(name: str) -> bool:
     parts = name.split("-")
     owner = int(parts[2]) if len(parts) > 2 and parts[2].isdecimal() else -1
-    return owner not in (-1, os.getpid()) and _is_alive(owner)
+    return owner not in (-1, os.getpid()) and is_alive(owner)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

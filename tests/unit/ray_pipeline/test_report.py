@@ -110,11 +110,6 @@ def test_a_terminal_sees_rows_and_pace() -> None:
     assert "rows/s, 0s left" in printed.getvalue()
 
 
-def test_ctrl_c_says_how_to_go_on(report: Report, printed: StringIO) -> None:
-    report.interrupted()
-    assert printed.getvalue() == "stopped; what is committed stays, and the same command goes on from there\n"
-
-
 def test_rejected_rows_that_are_scored_again_are_all_that_is_left(report: Report, printed: StringIO) -> None:
     left = Left(CHUNKS[1:], 2, {CHUNKS[1].id: 7}, 0)
     report.remaining(left)
