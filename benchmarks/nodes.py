@@ -113,10 +113,7 @@ def main(
 def publish_waiting(repository: Path) -> None:
     """Version 1 of `waits`: its card is that of an exported model, and a program answers in its place."""
     storage = open_storage(str(repository))
-    export(
-        ExportSpec(f"{__file__}:same", "waits", storage.uri, max_batch_size=ROWS_PER_REQUEST, input_names=("x",)),
-        storage,
-    )
+    export(ExportSpec(f"{__file__}:same", "waits", storage.uri, max_batch_size=ROWS_PER_REQUEST), storage)
     config = read_config(storage, "waits")
     assert config is not None
     config.backend, config.default_model_filename = "python", "model.py"
