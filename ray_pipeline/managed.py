@@ -21,7 +21,7 @@ from ray_pipeline.errors import ServerAwayError
 from ray_pipeline.lives import Lives
 from ray_pipeline.placement import NAMESPACE, on_node, this_node
 from ray_pipeline.roll import Roll
-from triton_models.errors import ServerError
+from triton_models.errors import RaytonError, ServerError
 from triton_models.repository.checkout import check_out
 from triton_models.server.options import ServerOptions
 from triton_models.server.ports import steady_port
@@ -82,7 +82,8 @@ def managed_servers(
 
 
 def _started(starts: Sequence[Any]) -> None:
-    failures: list[Exception] = []
+    """Waits for the servers to be started. Raises the first error if none was, or one that is not of a server."""
+    failures: list[RaytonError] = []
     for start in starts:
         try:
             ray.get(start)
@@ -90,8 +91,8 @@ def _started(starts: Sequence[Any]) -> None:
             failures.append(error)
         except RayTaskError:
             raise
-        except RayError as error:
-            failures.append(error)
+        except RayError:
+            failures.append(ServerAwayError("the node has left the cluster"))
     if len(failures) == len(starts):
         raise failures[0]
 
@@ -160,7 +161,7 @@ def kept_alive(
             try:
                 server = start()
                 break
-            except ServerError:
+            except (RaytonError, OSError):
                 deaths += 1
                 pause_s = lives.pause_s(None)
         if over.is_set():
