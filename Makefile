@@ -35,7 +35,9 @@ bench: runtime
 	$(BIN)/python -m benchmarks.texts
 	$(BIN)/python -m benchmarks.images
 	$(BIN)/python -m benchmarks.transport
+	$(BIN)/python -m benchmarks.nodes
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.many_objects
 	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.big_model

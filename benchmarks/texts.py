@@ -67,10 +67,10 @@ repository = "{repository}"
 
 
 def main(
-    texts: Annotated[int, typer.Option(help="Docstrings; of short texts there are twice as many.")] = 6144,
+    texts: Annotated[int, typer.Option(help="Docstrings; of short texts there are twice as many.")] = 3072,
     rows_per_file: Annotated[
         int, typer.Option(help="Docstrings in a file, which is a chunk and a block; a multiple of 32.")
-    ] = 1024,
+    ] = 512,
     repeats: Annotated[int, typer.Option()] = 3,
 ) -> None:
     """Prepares, measures, reports."""

@@ -14,10 +14,10 @@ from tests.drills.place import Place
 from tests.drills.plan import Drill, Victim
 from tests.support.connections import process_behind
 from tests.support.faulty_s3 import Fault, FaultyProxy, Rule
-from tests.support.ray_nodes import kill
+from tests.support.ray_nodes import kill, kill_node
 
 FAULTS_OF_A_BAD_STORE = [Rule(fault, rate=0.1, at_most=2) for fault in Fault]
-RUN_S = 150.0
+RUN_S = 300.0
 
 Repair = Callable[[], None]
 
@@ -95,7 +95,7 @@ class Striker:
             case Victim.ACTOR:
                 kill(*self._place.nodes.scoring_actors()[:1])
             case Victim.NODE:
-                self._place.nodes.kill_node(0)
+                kill_node(self._place.nodes.scoring[0])
                 self._repairs.put(self._place.nodes.replace_dead)
             case Victim.SERVER:
                 self._place.kill_server()

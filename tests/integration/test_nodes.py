@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clusters import TwoKinds, two_kinds
 from tests.support.command import start_rayton
 from tests.support.jobs import await_part, totals, write_job
 from tests.support.leftovers import descendants
+from tests.support.ray_nodes import RayNodes, kill_node, processes, ray_nodes
 from tests.support.sums import MODEL, check_sums, publish_affine, write_numbers
 from triton_models.server.metrics import read_metrics
 
@@ -29,8 +29,8 @@ PATIENCE_S = 150
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[TwoKinds]:
-    with two_kinds(scoring=2) as cluster:
+def cluster() -> Iterator[RayNodes]:
+    with ray_nodes(2, head_cpus=2, cpus=0) as cluster:
         yield cluster
 
 
@@ -58,7 +58,7 @@ class Job:
 
 
 @contextmanager
-def under_way(home: Path, models: Path, folder: Path, cluster: TwoKinds, timeout_s: float = TIMEOUT_S) -> Iterator[Job]:
+def under_way(home: Path, models: Path, folder: Path, cluster: RayNodes, timeout_s: float = TIMEOUT_S) -> Iterator[Job]:
     write_numbers(folder / "in" / "numbers.parquet", range(ROWS))
     job = write_job(
         folder / "job.toml",
@@ -103,7 +103,7 @@ def kill_for_good(server: int, served_from: Path) -> None:
 
 
 def test_a_managed_server_that_is_killed_is_started_again(
-    home: Path, models: Path, tmp_path: Path, cluster: TwoKinds
+    home: Path, models: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
     with under_way(home, models, tmp_path, cluster) as job:
         assert len(job.servers) == 2
@@ -115,7 +115,7 @@ def test_a_managed_server_that_is_killed_is_started_again(
 
 
 def test_the_chunks_of_a_node_whose_server_stays_dead_are_scored_by_others(
-    home: Path, models: Path, tmp_path: Path, cluster: TwoKinds
+    home: Path, models: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
     with under_way(home, models, tmp_path, cluster) as job:
         kill_for_good(*next(iter(job.servers.items())))
@@ -129,7 +129,7 @@ def test_the_chunks_of_a_node_whose_server_stays_dead_are_scored_by_others(
 
 
 def test_a_job_none_of_whose_nodes_has_a_server_any_more_ends_in_words(
-    home: Path, models: Path, tmp_path: Path, cluster: TwoKinds
+    home: Path, models: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
     long_enough_to_be_given_up_s = 12
     with under_way(home, models, tmp_path, cluster, long_enough_to_be_given_up_s) as job:
@@ -146,14 +146,14 @@ def test_a_job_none_of_whose_nodes_has_a_server_any_more_ends_in_words(
 
 
 def test_the_chunks_of_a_node_that_is_killed_are_scored_by_others(
-    home: Path, models: Path, tmp_path: Path, cluster: TwoKinds
+    home: Path, models: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
     doomed = cluster.add()
     with under_way(home, models, tmp_path, cluster) as job:
         assert len(job.servers) == 3
-        (server,) = triton_servers(cluster.processes(doomed))
+        (server,) = triton_servers(processes(doomed))
         await_answers(server)
-        cluster.kill(doomed)
+        kill_node(doomed)
         printed, _ = job.ended()
     job.check_whole()
     assert "it has left the cluster; its chunks go to other nodes" in printed

@@ -20,8 +20,8 @@ from ray_pipeline.placement import connected, this_node
 from ray_pipeline.report import Report
 from ray_pipeline.roll import called_roll
 from ray_pipeline.spec import load_job
-from tests.support.clusters import TwoKinds, two_kinds
 from tests.support.jobs import write_job
+from tests.support.ray_nodes import RayNodes, ray_nodes
 from tests.support.sums import MODEL, check_sums, publish_affine, write_numbers
 from triton_models.server.options import ServerOptions
 from triton_models.server.ports import steady_port
@@ -42,8 +42,8 @@ class Addresses:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[TwoKinds]:
-    with two_kinds(scoring=2) as cluster:
+def cluster() -> Iterator[RayNodes]:
+    with ray_nodes(2, head_cpus=2, cpus=0) as cluster:
         yield cluster
 
 
@@ -58,7 +58,7 @@ def test_a_node_whose_server_is_away_at_the_start_gets_no_work(
     runtime: Runtime,
     home: Path,
     tmp_path: Path,
-    cluster: TwoKinds,
+    cluster: RayNodes,
     options: ServerOptions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,7 +93,7 @@ def test_a_node_whose_server_is_away_at_the_start_gets_no_work(
 
 
 def test_a_node_gets_work_again_when_its_server_is_there(
-    runtime: Runtime, cluster: TwoKinds, options: ServerOptions
+    runtime: Runtime, cluster: RayNodes, options: ServerOptions
 ) -> None:
     address = f"127.0.0.1:{options.grpc_port}"
     away, other = (node.node_id for node in cluster.scoring)

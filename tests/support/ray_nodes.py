@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine: a head that does no work, and others that do and may be killed."""
+"""A Ray cluster of several nodes on this machine: a head without a Triton, and others that score and may be killed."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ from ray.cluster_utils import Cluster
 from ray_pipeline.placement import SERVER_RESOURCE
 from tests.support.leftovers import await_end, command, descendants, is_alive
 
-_OBJECT_STORE_BYTES = 80_000_000
+_NODE: dict[str, Any] = {"node_ip_address": "127.0.0.1", "object_store_memory": 80_000_000}
 _DEATH_IS_NOTICED_SOON = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
 """A node that refuses connections is dead after five periods; one that is only slow has ten seconds to answer."""
 
 
 class RayNodes:
-    """`address` is the cluster's; drivers connect to its head, which no one kills."""
+    """`address` is the cluster's; drivers connect to its head, which no one kills. All others have `cpus` each."""
 
-    def __init__(self) -> None:
-        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": _DEATH_IS_NOTICED_SOON, **_common()}
+    def __init__(self, head_cpus: int, cpus: int) -> None:
+        head = {"num_cpus": head_cpus, "include_dashboard": False, "_system_config": _DEATH_IS_NOTICED_SOON, **_NODE}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._cpus = cpus
         self.address = str(self._cluster.address)
 
-    def add(self) -> None:
-        """Adds a node with one CPU and a Triton. Only in the main thread: what another starts ends with that thread."""
-        self._cluster.add_node(num_cpus=1, resources={SERVER_RESOURCE: 1}, **_common())
+    @property
+    def scoring(self) -> list[Any]:
+        """The nodes that score and live, the oldest first. Each has a `node_id`."""
+        return sorted(filter(_lives, self._cluster.worker_nodes), key=_raylet)
+
+    def add(self) -> Any:
+        """Adds a node that scores. Only in the main thread: what another starts ends with that thread."""
+        return self._cluster.add_node(num_cpus=self._cpus, resources={SERVER_RESOURCE: 1}, **_NODE)
 
     def workers(self) -> set[int]:
-        """All processes below the nodes' raylets."""
-        return {pid for raylet in self._raylets() for pid in descendants(raylet)}
+        """All processes of the nodes that score."""
+        return {pid for node in self.scoring for pid in processes(node)}
 
     def scoring_actors(self) -> list[int]:
         """The processes of the actors that score."""
         return [pid for pid in sorted(self.workers()) if command(pid).startswith("ray::MapWorker(MapBatches(Scorer))")]
 
-    def kill_node(self, place: int) -> None:
-        """One node of those that work is gone with all its processes, without a word to anybody."""
-        raylet = self._raylets()[place]
-        kill(raylet, *descendants(raylet))
-
     def replace_dead(self) -> None:
         """Adds a node for each that is dead. To be called in the main thread."""
         for node in list(self._cluster.worker_nodes):
-            if not is_alive(_raylet(node)):
+            if not _lives(node):
                 self._cluster.remove_node(node, allow_graceful=False)
                 self.add()
 
@@ -54,20 +55,27 @@ class RayNodes:
         """Ends all nodes."""
         self._cluster.shutdown()  # type: ignore[no-untyped-call]
 
-    def _raylets(self) -> list[int]:
-        return [pid for pid in sorted(map(_raylet, self._cluster.worker_nodes)) if is_alive(pid)]
-
 
 @contextmanager
-def ray_nodes(count: int) -> Iterator[RayNodes]:
-    """A cluster with so many nodes that work."""
-    nodes = RayNodes()
+def ray_nodes(count: int, *, head_cpus: int = 0, cpus: int = 1) -> Iterator[RayNodes]:
+    """A cluster with so many nodes that score; gone afterwards."""
+    nodes = RayNodes(head_cpus, cpus)
     try:
         for _ in range(count):
             nodes.add()
         yield nodes
     finally:
         nodes.shut_down()
+
+
+def processes(node: Any) -> set[int]:
+    """All processes that run below a node."""
+    return descendants(_raylet(node))
+
+
+def kill_node(node: Any) -> None:
+    """A node is gone with all its processes, without a word to anybody."""
+    kill(_raylet(node), *processes(node))
 
 
 def kill(*victims: int) -> None:
@@ -80,8 +88,8 @@ def kill(*victims: int) -> None:
     assert await_end(set(victims)) == set()
 
 
-def _common() -> dict[str, Any]:
-    return {"node_ip_address": "127.0.0.1", "object_store_memory": _OBJECT_STORE_BYTES}
+def _lives(node: Any) -> bool:
+    return is_alive(_raylet(node))
 
 
 def _raylet(node: Any) -> int:
