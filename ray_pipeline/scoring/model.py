@@ -19,7 +19,8 @@ from ray_pipeline.retry import sent_again
 from ray_pipeline.scoring.codec import Answers, Rows
 from ray_pipeline.scoring.finite import nonfinite_rows
 from ray_pipeline.scoring.inputs import Inputs, inputs_of
-from ray_pipeline.scoring.window import Sample, Window
+from ray_pipeline.scoring.watch import QueueWatch
+from ray_pipeline.scoring.window import Trip, Window
 from ray_pipeline.transport.base import Pending, Request, Tensors, Transport
 
 NONFINITE = "NonFiniteAnswer"
@@ -48,23 +49,29 @@ class _Sent:
     request: Request
     pending: Pending
     sent_s: float
+    in_flight: int
 
 
 class ModelScorer:
     """Scores chunks with one model over one transport.
 
     `timeout_s` is how long a server that does not answer is waited for. A row whose answer is not finite is refused
-    unless `keep_nonfinite`. `window` says how many batches are at the server at once; it is kept from chunk to chunk.
+    unless `keep_nonfinite`. How many batches are at the server at once is learned, and kept from chunk to chunk.
     """
 
     def __init__(
         self, model: JobModel, transport: Transport, timeout_s: float, *, keep_nonfinite: bool = False
     ) -> None:
-        self.window = Window()
+        self._watch = QueueWatch(transport, model.name, model.version)
         self._model, self._transport, self._timeout_s = model, transport, timeout_s
         self._keep_nonfinite = keep_nonfinite
         self._refusals_in_a_row = 0
         self._answered_before: Request | None = None
+
+    @property
+    def window(self) -> Window:
+        """How many batches are at the server at once."""
+        return self._watch.window
 
     def score(self, table: pa.Table, good: npt.NDArray[np.bool_]) -> Scored:
         """Scores the rows where `good` is true; the others get nulls.
@@ -101,14 +108,14 @@ class ModelScorer:
         for rows in inputs.batches():
             while len(in_flight) >= self.window.size:
                 yield from self._settled(inputs, in_flight.popleft())
-            in_flight.append(self._sent(inputs, rows))
+            in_flight.append(self._sent(inputs, rows, len(in_flight) + 1))
         while in_flight:
             yield from self._settled(inputs, in_flight.popleft())
 
-    def _sent(self, inputs: Inputs, rows: Rows) -> _Sent:
+    def _sent(self, inputs: Inputs, rows: Rows, in_flight: int) -> _Sent:
         request = Request(self._model.name, self._model.version, inputs.tensors(rows), tuple(self._model.results))
         sent_s = time.monotonic()
-        return _Sent(rows, request, self._transport.send(request), sent_s)
+        return _Sent(rows, request, self._transport.send(request), sent_s, in_flight)
 
     def _settled(self, inputs: Inputs, sent: _Sent) -> Iterator[tuple[Rows, Tensors | RefusedError]]:
         """Waits for a batch; one that is refused is sent again in halves until the guilty rows stand alone."""
@@ -120,7 +127,7 @@ class ModelScorer:
                 yield sent.rows, refusal
                 return
             for half in np.array_split(sent.rows, 2):
-                yield from self._settled(inputs, self._sent(inputs, half))
+                yield from self._settled(inputs, self._sent(inputs, half, sent.in_flight))
             return
         self._refusals_in_a_row, self._answered_before = 0, sent.request
         yield sent.rows, answer
@@ -131,8 +138,7 @@ class ModelScorer:
         except RetryableError:
             deaths = _DEATHS if len(sent.rows) == 1 else 1
             return sent_again(self._transport, sent.request, self._timeout_s, deaths)
-        elements = sum(array.size for array in sent.request.inputs.values())
-        self.window.add(Sample(sent.sent_s, time.monotonic(), elements))
+        self._watch.answered(Trip(time.monotonic() - sent.sent_s, sent.in_flight))
         return answer
 
     def _count(self, refusal: RefusedError) -> None:

@@ -1,74 +1,47 @@
-"""How many batches are at the server at once. Pure arithmetic: samples in, a number out."""
+"""How many batches are at the server at once. Pure arithmetic: what was seen in, a number out."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 
 LEAST, MOST = 2, 16
 """With one batch less the server would have nothing to do while an answer is put away and the next batch is made; the
 most bounds the memory."""
 
-_RECENT = 2 * MOST
-"""Samples among which the best rate is looked for: a pause of the server, or the first batches of a chunk, which find
-it empty, do not shrink the window."""
-
-_REMEMBERED = 512
-"""Samples among which the shortest round trip is looked for: those of several chunks, each of which begins with a batch
-that does not wait."""
-
-_TOLERANCE = 1.25
-"""The usual round trip is that much longer than the shortest where nothing waits. Where all are alike, three instances
-or more get one batch too many, which costs nothing; without it eight that vary by a third would get four."""
-
 
 @dataclass(frozen=True)
-class Sample:
-    """A batch that was answered: when it was sent and when its answer was there, in seconds of one clock.
+class Trip:
+    """A batch that was answered: the seconds until then, and how many were in flight when it was sent, itself too."""
 
-    `elements` is what it cost: the numbers in its inputs, padding counted.
-    """
-
-    sent_s: float
-    answered_s: float
-    elements: int
+    seconds: float
+    in_flight: int
 
 
 class Window:
-    """The number of batches that keep a server busy, learned from those that it answered.
+    """The number of batches that keep a server busy, learned from how long they wait there.
 
-        size = round(rate x shortest x tolerance) + 1        between LEAST and MOST; at most 1 more with each sample
+        size = round(in flight x (1 - queued / trip)) + 1        between LEAST and MOST; at most 1 more each time
 
-    `rate x shortest` is Little's law, L = lambda x W (J. Little, Operations Research 9, 1961), for batches that do not
-    wait: as many as the server works on at once. `rate` is in elements a second: what was answered during the round
-    trips of the last batches, divided by the time that these took; the best of late. `shortest` is in seconds an
-    element, the shortest round trip of the last few chunks. Elements make large and small batches alike. The tolerance
-    is that of gradient limits (Netflix concurrency-limits). One more than that waits at the server, so that no instance
-    idles, and finds out whether more helps, as BBR probes for bandwidth (N. Cardwell et al., ACM Queue 14, 2016): if it
-    is worked on too, the rate rises and the window with it; if it only waits, the rate stays.
+    By Little's law, L = lambda x W (J. Little, Operations Research 9, 1961), `rate x trip` batches are in flight and
+    `rate x queued` of them wait in the server's queue; the others are worked on, or on their way. One more than these
+    waits at the server, so that no instance idles, and finds out whether more helps: if it is worked on too, nothing is
+    queued and the window grows. More than one must not wait: where batches have different shapes, Triton's batcher
+    looks for those that fit together without a pause, on a processor that the model could use (a fifth of the rows per
+    second on two cores).
     """
 
     def __init__(self) -> None:
         self.size = LEAST
-        self._answered: deque[Sample] = deque(maxlen=MOST)
-        self._trips: deque[tuple[int, float]] = deque(maxlen=2 * MOST)
-        self._rates: deque[float] = deque(maxlen=_RECENT)
-        self._each: deque[float] = deque(maxlen=_REMEMBERED)
 
-    def add(self, sample: Sample) -> None:
-        """Learns from an answer. One that was refused or sent twice says nothing about the speed: leave it out."""
-        took_s = sample.answered_s - sample.sent_s
-        if took_s <= 0 or not sample.elements:
-            return
-        self._answered.append(sample)
-        meanwhile = sum(other.elements for other in self._answered if other.answered_s > sample.sent_s)
-        self._trips.append((meanwhile, took_s))
-        self._rates.append(self._rate())
-        self._each.append(took_s / sample.elements)
-        at_work = max(self._rates) * min(self._each)
-        self.size = max(LEAST, min(round(at_work * _TOLERANCE) + 1, self.size + 1, MOST))
+    def learn(self, trips: Sequence[Trip], queued_s: float) -> None:
+        """Takes the batches answered of late, one at least, and how long each was in the server's queue on average.
 
-    def _rate(self) -> float:
-        """Over two windows of batches: where instances end at the same time, round trips are short and long in turn."""
-        trips = list(self._trips)[-2 * self.size :]
-        return sum(elements for elements, _ in trips) / sum(took_s for _, took_s in trips)
+        One that was refused or sent twice says nothing about the speed: leave it out.
+        """
+        trip_s = fmean(trip.seconds for trip in trips)
+        waiting = min(queued_s / trip_s, 1.0) if trip_s > 0 else 0.0
+        # The usual number: the first batches of a chunk find fewer, which says nothing.
+        at_work = median(trip.in_flight for trip in trips) * (1 - waiting)
+        self.size = max(LEAST, min(round(at_work) + 1, self.size + 1, MOST))

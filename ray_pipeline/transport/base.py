@@ -25,6 +25,16 @@ class Request:
     outputs: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Queued:
+    """What a server has counted of one version of a model since it was loaded: requests that were answered, and the
+    seconds that all of them together waited for an instance.
+    """
+
+    requests: int
+    seconds: float
+
+
 class Pending(Protocol):
     """A batch in flight."""
 
@@ -47,6 +57,10 @@ class Transport(Protocol):
 
     def check_ready(self, timeout_s: float) -> None:
         """Returns if the server is ready to infer. Raises InferenceError."""
+        ...
+
+    def queued(self, model: str, version: int) -> Queued:
+        """How long requests have waited so far. Raises InferenceError."""
         ...
 
     def close(self) -> None:

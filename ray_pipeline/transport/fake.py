@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ray_pipeline.errors import InferenceError
-from ray_pipeline.transport.base import Pending, Request, Tensors
+from ray_pipeline.transport.base import Pending, Queued, Request, Tensors
 
 
 class FakeTransport:
@@ -18,17 +18,24 @@ class FakeTransport:
         self.address = "fake"
         self.requests: list[Request] = []
         self._answer = answer
+        self._answered = 0
 
     def send(self, request: Request) -> Pending:
         """Answers at once; the result is handed out when it is asked for."""
         self.requests.append(request)
         try:
-            return _FakePending(self._answer(request), None)
+            answer = self._answer(request)
+            self._answered += 1
+            return _FakePending(answer, None)
         except InferenceError as error:
             return _FakePending({}, error)
 
     def check_ready(self, timeout_s: float) -> None:
         """It always is."""
+
+    def queued(self, model: str, version: int) -> Queued:
+        """Nothing waits here."""
+        return Queued(self._answered, 0.0)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -11,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RetryableError
 from ray_pipeline.transport import wire
-from ray_pipeline.transport.base import Request, Tensors
+from ray_pipeline.transport.base import Queued, Request, Tensors
 
 _REQUEST_TIMEOUT_S = 120.0
 _ASK_S = 10.0
@@ -113,6 +113,13 @@ class GrpcTransport:
         """Returns if the server is ready to infer. Raises InferenceError."""
         if not self._call(self._stub.ServerReady, service_pb2.ServerReadyRequest(), timeout_s).ready:
             raise RetryableError(f"server {self.address} is there but not ready")
+
+    def queued(self, model: str, version: int) -> Queued:
+        """How long requests have waited so far, by Triton's extension `statistics`. Raises InferenceError."""
+        call = service_pb2.ModelStatisticsRequest(name=model, version=str(version))
+        (found,) = self._call(self._stub.ModelStatistics, call, _ASK_S).model_stats
+        queue = found.inference_stats.queue
+        return Queued(queue.count, queue.ns / 1e9)
 
     def extensions(self, timeout_s: float) -> list[str]:
         """What the server can do beyond the protocol that all servers speak. Raises InferenceError."""

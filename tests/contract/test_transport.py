@@ -185,3 +185,12 @@ def test_a_version_that_the_server_let_go_of_is_told_with_what_to_do(server: Nod
         transport.config("renewed", 1, TIMEOUT_S)
     transport.send(affine_request(one_row, model="renewed", version=2)).result()
     transport.close()
+
+
+def test_requests_that_were_answered_are_counted(transport: Transport) -> None:
+    before = transport.queued("affine", 1)
+    for _ in range(3):
+        transport.send(Request("affine", 1, {"x": np.ones((2, 4), np.float32)}, ("total",))).result()
+    after = transport.queued("affine", 1)
+    assert after.requests == before.requests + 3
+    assert 0 <= after.seconds - before.seconds < TIMEOUT_S

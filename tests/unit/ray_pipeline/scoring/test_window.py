@@ -1,118 +1,93 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 import random
 from collections import deque
-from collections.abc import Callable
 
 import pytest
 
-from ray_pipeline.scoring.window import LEAST, MOST, Sample, Window
+from ray_pipeline.scoring.window import LEAST, MOST, Trip, Window
 
-Cost = Callable[[int], float]
-PUT_AWAY_S = 1e-6
-"""What the client needs for an answer."""
+PUT_AWAY_S = 1e-4
+"""What the client needs for an answer and the next batch."""
 
 
 class Served:
     """A server of `instances` on a clock of its own, and a client that keeps a window of batches at it.
 
-    A batch of n elements takes `seconds(n)` once an instance is free; batches are taken in the order of sending.
+    A batch takes `seconds` once an instance is free, and `network_s` on its ways; batches are taken in the order of
+    sending. The window learns after each chunk.
     """
 
-    def __init__(self, instances: int, seconds: Cost = lambda elements: elements / 1000) -> None:
-        self.window, self.now_s, self.seconds = Window(), 0.0, seconds
-        self.free_s = [0.0] * instances
+    def __init__(self, instances: int, network_s: float = 0.0) -> None:
+        self.window, self.now_s, self._network_s = Window(), 0.0, network_s
+        self._free_s = [0.0] * instances
 
-    def chunk(self, *batches: int) -> list[int]:
-        """Scores one chunk; gives the size of the window after each batch."""
+    def chunk(self, *seconds: float) -> int:
+        """Scores one chunk; gives the size of the window afterwards."""
         in_flight: deque[tuple[float, float, int]] = deque()
-        sizes = []
-        for elements in batches:
+        trips: list[Trip] = []
+        queued_s = 0.0
+        for each_s in seconds:
             while len(in_flight) >= self.window.size:
-                sizes.append(self._answered(in_flight))
-            began_s = max(self.now_s, heapq.heappop(self.free_s))
-            heapq.heappush(self.free_s, began_s + self.seconds(elements))
-            in_flight.append((self.now_s, began_s + self.seconds(elements), elements))
+                trips.append(self._answered(in_flight))
+            there_s = self.now_s + self._network_s
+            began_s = max(there_s, heapq.heappop(self._free_s))
+            queued_s += began_s - there_s
+            heapq.heappush(self._free_s, began_s + each_s)
+            in_flight.append((self.now_s, began_s + each_s + self._network_s, len(in_flight) + 1))
         while in_flight:
-            sizes.append(self._answered(in_flight))
-        return sizes
-
-    def _answered(self, in_flight: deque[tuple[float, float, int]]) -> int:
-        sent_s, answered_s, elements = in_flight.popleft()
-        self.now_s = max(self.now_s + PUT_AWAY_S, answered_s)
-        self.window.add(Sample(sent_s, self.now_s, elements))
+            trips.append(self._answered(in_flight))
+        self.window.learn(trips, queued_s / len(trips))
         return self.window.size
 
-
-@pytest.mark.parametrize(("instances", "settled"), [(1, {2}), (2, {3, 4}), (3, {4, 5}), (8, {9, 10, 11})])
-def test_it_settles_a_little_above_the_number_of_instances(instances: int, settled: set[int]) -> None:
-    served = Served(instances)
-    served.chunk(*[100] * 200)
-    assert set(served.chunk(*[100] * 200)) <= settled
+    def _answered(self, in_flight: deque[tuple[float, float, int]]) -> Trip:
+        sent_s, answered_s, together = in_flight.popleft()
+        self.now_s = max(self.now_s + PUT_AWAY_S, answered_s)
+        return Trip(self.now_s - sent_s, together)
 
 
-def test_it_has_a_bound() -> None:
-    served = Served(40)
-    sizes = served.chunk(*[100] * 500)
-    assert max(sizes) == MOST
+@pytest.mark.parametrize(("instances", "settled"), [(1, {2}), (2, {3}), (3, {4}), (8, {9})])
+def test_it_settles_one_above_the_number_of_instances(instances: int, settled: set[int]) -> None:
+    server = Served(instances)
+    found = [server.chunk(*[0.01] * 40) for _ in range(12)]
+    assert set(found[-4:]) <= settled
 
 
-@pytest.mark.parametrize(("instances", "sizes"), [(1, {2}), (3, {3, 4, 5}), (8, {*range(6, 11)})])
-def test_answers_that_take_now_less_and_now_more_change_it_little(instances: int, sizes: set[int]) -> None:
-    chance = random.Random(7)
-    served = Served(instances, lambda elements: elements / 1000 * chance.uniform(0.8, 1.4))
-    for _ in range(5):
-        served.chunk(*[100] * 64)
-    assert set(served.chunk(*[100] * 64)) <= sizes
+@pytest.mark.parametrize(("instances", "settled"), [(1, {2}), (3, {4, 5}), (8, {8, 9, 10, 11})])
+def test_batches_of_very_different_cost_change_little(instances: int, settled: set[int]) -> None:
+    server, chance = Served(instances), random.Random(0)
+    found = [server.chunk(*sorted((chance.uniform(0.002, 0.02) for _ in range(40)), reverse=True)) for _ in range(20)]
+    assert set(found[-4:]) <= settled
 
 
-def test_it_is_there_within_a_few_samples() -> None:
-    assert Served(3).chunk(*[100] * 10)[-1] >= 4
-    assert Served(8).chunk(*[100] * 70)[-1] >= 9
+def test_batches_on_their_way_are_not_waiting() -> None:
+    server = Served(1, network_s=0.03)
+    found = [server.chunk(*[0.01] * 60) for _ in range(20)]
+    assert set(found[-4:]) <= {7, 8, 9}
 
 
-def test_it_starts_with_two_and_grows_by_one_at_a_time() -> None:
-    assert Window().size == LEAST == 2
-    sizes = [LEAST, *Served(12).chunk(*[100] * 100)]
-    assert max(after - before for before, after in itertools.pairwise(sizes)) == 1
+def test_chunks_of_one_batch_do_not_make_it_grow() -> None:
+    server = Served(1)
+    assert {server.chunk(0.01) for _ in range(8)} == {LEAST}
 
 
-@pytest.mark.parametrize("instances", [1, 3])
-def test_batches_of_many_sizes_make_no_difference(instances: int) -> None:
-    served = Served(instances)
-    batches = [2000 - 10 * number for number in range(150)]
-    for _ in range(3):
-        sizes = served.chunk(*batches)
-    assert instances <= min(sizes)
-    assert max(sizes) <= instances + 2
+def test_it_grows_by_one_at_a_time_and_never_above_the_most() -> None:
+    server = Served(50)
+    found = [server.chunk(*[0.01] * 100) for _ in range(MOST + 4)]
+    assert found == [*range(LEAST + 1, MOST + 1), *[MOST] * (len(found) - MOST + LEAST)]
 
 
-def test_a_cost_for_each_request_makes_no_difference_between_batches_of_one_size() -> None:
-    served = Served(3, lambda elements: 0.05 + elements / 1000)
-    assert served.chunk(*[100] * 50)[-1] in (4, 5)
-
-
-def test_a_server_that_becomes_slow_for_everyone_gets_no_more_batches_than_before() -> None:
-    served = Served(3)
-    for _ in range(9):
-        served.chunk(*[100] * 50)
-    served.seconds = lambda elements: elements / 250
-    assert max(size for _ in range(12) for size in served.chunk(*[100] * 50)) <= 5
-
-
-def test_one_slow_answer_leaves_it_as_it_is() -> None:
-    served = Served(3)
-    served.chunk(*[100] * 50)
-    usual = served.seconds
-    slow = iter([2.0])
-    served.seconds = lambda elements: next(slow, usual(elements))
-    assert set(served.chunk(*[100] * 20)) <= {4, 5}
-
-
-def test_what_took_no_time_or_holds_nothing_teaches_nothing() -> None:
+def test_it_shrinks_when_instances_go() -> None:
     window = Window()
-    window.add(Sample(1.0, 1.0, 5))
-    window.add(Sample(1.0, 2.0, 0))
+    for _ in range(6):
+        window.learn([Trip(0.01, window.size)], 0.0)
+    assert window.size == 8
+    window.learn([Trip(0.08, 8)], 0.07)
+    assert window.size == LEAST
+
+
+def test_more_queued_than_the_round_trip_is_no_less_than_the_least() -> None:
+    window = Window()
+    window.learn([Trip(0.01, 2)], 0.5)  # online users wait longer
     assert window.size == LEAST
