@@ -18,7 +18,6 @@ import pytest
 
 from tests.support.command import start_rayton
 from tests.support.jobs import await_part, totals, write_job
-from tests.support.leftovers import descendants
 from tests.support.ray_nodes import RayNodes, kill_node, processes, ray_nodes
 from tests.support.sums import MODEL, check_sums, publish_affine, write_numbers
 from triton_models.server.metrics import read_metrics
@@ -42,9 +41,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Job:
     """A job with managed servers that is under way: its first part is there."""
 
-    def __init__(self, process: subprocess.Popen[str], output: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], output: Path, cluster: RayNodes) -> None:
         self.process, self.output = process, output
-        self.servers = triton_servers(descendants(os.getpid()))
+        self.servers = triton_servers(cluster.workers())
 
     def ended(self) -> tuple[str, str]:
         """What it has printed, and its errors."""
@@ -72,7 +71,7 @@ def under_way(home: Path, models: Path, folder: Path, cluster: RayNodes, timeout
     with start_rayton(home, "score", str(job), "--ray-address", cluster.address) as process:
         try:
             await_part(process, folder / "out")
-            yield Job(process, folder / "out")
+            yield Job(process, folder / "out", cluster)
         finally:
             process.kill()
 
