@@ -32,12 +32,12 @@ class QueueWatch:
             self._next_look_s = time.monotonic() + LOOK_EVERY_S
 
     def _look(self) -> None:
+        trips, self._trips = self._trips, []
         try:
             now = self._transport.queued(self._model, self._version)
         except InferenceError:
             return  # the next batch will tell what is wrong; until then the window stays as it is
-        before, trips = self._before, self._trips
-        self._before, self._trips = now, []
+        before, self._before = self._before, now
         # A server that was started again counts from 0.
         if before is not None and now.requests > before.requests and now.seconds >= before.seconds:
             self.window.learn(trips, (now.seconds - before.seconds) / (now.requests - before.requests))
