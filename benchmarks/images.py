@@ -26,7 +26,7 @@ import typer
 from PIL import Image
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from benchmarks.measure import Comparison, Contender, home, interleaved, module, report
+from benchmarks.measure import Comparison, Contender, home, interleaved, module, report, write_job
 from exporter.export import export
 from exporter.spec import ExportSpec
 from triton_models.config.tuning import Tuning
@@ -40,24 +40,7 @@ LABELS = 100
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 COMPARISONS = (Comparison("images to labels", "rayton", "in-process", 0.9),)
 
-JOB = """\
-[input]
-uri = "{source}"
-keep = ["id"]
-rows_per_chunk = {rows}
-
-[[models]]
-name = "resnet"
-inputs  = {{ image = "image" }}
-outputs = {{ label = "label", logits = "logits" }}
-
-[output]
-uri = "{output}"
-
-[triton]
-url = "{url}"
-repository = "{repository}"
-"""
+MODEL = 'name = "resnet"\ninputs = { image = "image" }\noutputs = { label = "label", logits = "logits" }'
 
 
 class Labelled(torch.nn.Module):
@@ -118,10 +101,7 @@ def main(
 
 
 def write_images(folder: Path, images: int, rows: int) -> None:
-    """Parquet files with the columns `id` and `image`.
-
-    Once a folder of JPEG files is an input of a job, this writes files instead, and `JOB` and `in_process` read them.
-    """
+    """Parquet files with the columns `id` and `image`."""
     folder.mkdir()
     photographs = [
         Image.open(io.BytesIO((resources.files("sklearn.datasets.images") / name).read_bytes())) for name in PHOTOGRAPHS
@@ -147,10 +127,9 @@ def cutting(photograph: Image.Image, random: np.random.Generator) -> bytes:
 
 def rayton(folder: Path, url: str, rows: int) -> Contender:
     """`rayton score`."""
-    output, job = folder / "rayton", folder / "job.toml"
-    job.write_text(
-        JOB.format(source=folder / "images", output=output, rows=rows, url=url, repository=folder / "models")
-    )
+    output = folder / "rayton"
+    places = {"source": folder / "images", "output": output, "repository": folder / "models"}
+    job = write_job(folder / "job.toml", **places, model=MODEL, rows_per_chunk=rows, url=url)
     return Contender(module("rayton", "score", job), output)
 
 

@@ -32,6 +32,22 @@ ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 WANTED_COSINE = 0.9999
 
+JOB = """\
+[input]
+uri = "{source}"
+keep = ["id"]
+rows_per_chunk = {rows_per_chunk}
+
+[[models]]
+{model}
+
+[output]
+uri = "{output}"
+
+[triton]
+{triton}
+"""
+
 Command = Sequence[str]
 
 
@@ -70,6 +86,18 @@ Runs = dict[str, list[Run]]
 
 class UnequalError(Exception):
     """Two contenders gave different answers: their speeds are not to be compared."""
+
+
+def write_job(
+    path: Path, *, source: Path, output: Path, repository: Path, model: str, rows_per_chunk: int, url: str | None
+) -> Path:
+    """Writes a job file and gives its path; `model` is what stands below `[[models]]`.
+
+    With None as the `url` of a server the job starts its own.
+    """
+    triton = f'repository = "{repository}"' if url is None else f'url = "{url}"\nrepository = "{repository}"'
+    path.write_text(JOB.format(source=source, output=output, model=model, rows_per_chunk=rows_per_chunk, triton=triton))
+    return path
 
 
 def interleaved(contenders: Mapping[str, Contender], repeats: int, column: str) -> Runs:

@@ -29,7 +29,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import ROOT, environment, home, module, save
+from benchmarks.measure import ROOT, environment, home, module, save, write_job
 from benchmarks.processes import ALL, watched
 from exporter.export import export
 from exporter.spec import ExportSpec
@@ -42,23 +42,7 @@ GOAL = 1.1
 SMALL = 32e6
 """Bytes below which a kind of process is shown but not judged: a few pages more would look like a leak."""
 
-JOB = """\
-[input]
-uri = "{source}"
-keep = ["id"]
-rows_per_chunk = {rows}
-
-[[models]]
-name = "small"
-inputs  = {{ input = "row" }}
-outputs = {{ output = "class" }}
-
-[output]
-uri = "{output}"
-
-[triton]
-repository = "{repository}"
-"""
+MODEL = 'name = "small"\ninputs = { input = "row" }\noutputs = { output = "class" }'
 
 
 @dataclass(frozen=True)
@@ -125,9 +109,9 @@ def write_rows_again(source: Path, target: Path) -> None:
 
 def ran(folder: Path, times: int, rows: int, rows_per_chunk: int, object_store_mb: int) -> Job:
     """Runs `rayton score` to its end, watched. Raises SystemExit if it fails."""
-    job, output = folder / f"job-{times}.toml", folder / f"scored-{times}"
+    output = folder / f"scored-{times}"
     places = {"source": folder / f"rows-{times}", "output": output, "repository": folder / "models"}
-    job.write_text(JOB.format(rows=rows_per_chunk, **places))
+    job = write_job(folder / f"job-{times}.toml", **places, model=MODEL, rows_per_chunk=rows_per_chunk, url=None)
     bound = {"RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": str(object_store_mb * 10**6)}
     began = time.monotonic()
     process = subprocess.Popen(module("rayton", "score", job), cwd=ROOT, env=environment() | bound)

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits
 
-from benchmarks.measure import ROOT, environment, home, module, parts, save
+from benchmarks.measure import ROOT, environment, home, module, parts, save, write_job
 from benchmarks.processes import ALL, looked_at
 from exporter.export import export
 from exporter.spec import ExportSpec
@@ -37,6 +37,7 @@ from triton_models.server.runtime import ensure_runtime
 from triton_models.storage import open_storage
 
 FILES = 8
+ROWS_PER_CHUNK = 4096
 QUARTERS = 4
 EVERY_S = 0.5
 GOAL = 1.1
@@ -44,22 +45,7 @@ GOAL = 1.1
 OBJECT_STORE_BYTES = 256 * 10**6
 """Without a bound Ray takes 30 % of the machine, and reads ahead into it."""
 
-JOB = """\
-[input]
-uri = "{source}"
-keep = ["id"]
-
-[[models]]
-name = "digits"
-inputs  = {{ image = "image" }}
-outputs = {{ logits = "logits" }}
-
-[output]
-uri = "{output}"
-
-[triton]
-repository = "{repository}"
-"""
+MODEL = 'name = "digits"\ninputs = { image = "image" }\noutputs = { logits = "logits" }'
 
 
 @dataclass(frozen=True)
@@ -120,8 +106,9 @@ def write_rows(folder: Path, images: NDArray[np.float32], rows: int) -> None:
 
 def scored(folder: Path) -> list[Look]:
     """Runs `rayton score` to its end, watched. Raises SystemExit if it fails."""
-    job, output = folder / "job.toml", folder / "scored"
-    job.write_text(JOB.format(source=folder / "digits", output=output, repository=folder / "models"))
+    output = folder / "scored"
+    places = {"source": folder / "digits", "output": output, "repository": folder / "models"}
+    job = write_job(folder / "job.toml", **places, model=MODEL, rows_per_chunk=ROWS_PER_CHUNK, url=None)
     bound = {"RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": str(OBJECT_STORE_BYTES)}
     began = time.monotonic()
     process = subprocess.Popen(module("rayton", "score", job), cwd=ROOT, env=environment() | bound)

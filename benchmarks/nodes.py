@@ -11,22 +11,22 @@ the files that the nodes write first to the end of the last. Writes JSON and pri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import typer
-from ray.cluster_utils import Cluster
 
-from benchmarks.measure import Comparison, Contender, home, interleaved, module, report
+from benchmarks.measure import Comparison, Contender, home, interleaved, module, report, write_job
 from exporter.export import export
 from exporter.spec import ExportSpec
+from tests.support.ray_nodes import ray_nodes
+from tests.support.served_models import WAITS
 from triton_models.config.pbtxt import to_pbtxt
 from triton_models.repository.versions import read_config
 from triton_models.server.runtime import ensure_runtime
@@ -37,40 +37,7 @@ WAIT_S = 0.05
 ROWS_PER_REQUEST, REQUESTS_PER_CHUNK = 64, 40
 WIDTH = 16
 COMPARISONS = (Comparison("nodes that score", f"{NODES} nodes", "1 node", 3.7),)
-NODE: dict[str, Any] = {"node_ip_address": "127.0.0.1", "object_store_memory": 100 * 1024**2}
-
-WAITS = f"""
-import time
-import triton_python_backend_utils as pb_utils
-
-
-class TritonPythonModel:
-    def execute(self, requests):
-        answers = []
-        for request in requests:
-            time.sleep({WAIT_S})
-            x = pb_utils.get_input_tensor_by_name(request, "x").as_numpy()
-            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("y", x)]))
-        return answers
-"""
-
-JOB = """\
-[input]
-uri = "{source}"
-keep = ["id"]
-rows_per_chunk = {rows}
-
-[[models]]
-name = "waits"
-inputs  = {{ x = "x" }}
-outputs = {{ y = "y" }}
-
-[output]
-uri = "{output}"
-
-[triton]
-repository = "{repository}"
-"""
+MODEL = 'name = "waits"\ninputs = { x = "x" }\noutputs = { y = "y" }'
 
 
 class Same(torch.nn.Module):
@@ -97,7 +64,7 @@ def main(
         publish_waiting(folder / "models")
         write_rows(folder / "rows.parquet", chunks)
         contenders = {
-            name: rayton(folder, name, nodes, clusters.enter_context(cluster(nodes)))
+            name: rayton(folder, name, nodes, clusters.enter_context(ray_nodes(nodes, head_cpus=2, cpus=0)).address)
             for name, nodes in ((f"{NODES} nodes", NODES), ("1 node", 1))
         }
         runs = interleaved(contenders, repeats, "y")
@@ -119,7 +86,7 @@ def publish_waiting(repository: Path) -> None:
     config.backend, config.default_model_filename = "python", "model.py"
     config.parameters.clear()
     (repository / "waits" / "config.pbtxt").write_text(to_pbtxt(config))
-    (repository / "waits" / "1" / "model.py").write_text(WAITS)
+    (repository / "waits" / "1" / "model.py").write_text(WAITS.replace("SECONDS", str(WAIT_S)))
 
 
 def write_rows(path: Path, chunks: int) -> None:
@@ -130,23 +97,12 @@ def write_rows(path: Path, chunks: int) -> None:
     pq.write_table(table, path, row_group_size=ROWS_PER_REQUEST * REQUESTS_PER_CHUNK)
 
 
-@contextmanager
-def cluster(nodes: int) -> Iterator[str]:
-    """A Ray cluster whose head prepares, with so many nodes that score; gives its address."""
-    made: Any = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 2, "include_dashboard": False})
-    try:
-        for _ in range(nodes):
-            made.add_node(**NODE, num_cpus=0, resources={"triton": 1})
-        yield str(made.address)
-    finally:
-        made.shutdown()
-
-
 def rayton(folder: Path, name: str, nodes: int, address: str) -> Contender:
     """`rayton score` on a cluster."""
-    output, job = folder / name, folder / f"{name}.toml"
+    output = folder / name
     places = {"source": folder / "rows.parquet", "output": output, "repository": folder / "models"}
-    job.write_text(JOB.format(rows=ROWS_PER_REQUEST * REQUESTS_PER_CHUNK, **places))
+    rows = ROWS_PER_REQUEST * REQUESTS_PER_CHUNK
+    job = write_job(folder / f"{name}.toml", **places, model=MODEL, rows_per_chunk=rows, url=None)
     return Contender(module("rayton", "score", job, "--ray-address", address), output, first=nodes)
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from benchmarks.measure import Comparison, Contender, Runs, home, interleaved, module, report
+from benchmarks.measure import Comparison, Contender, Runs, home, interleaved, module, report, write_job
 from demo.texts import collect
 from exporter.export import export
 from exporter.spec import ExportSpec
@@ -46,24 +46,7 @@ COMPARISONS = (
     Comparison("docstrings", "rayton, docstrings", "tritonclient, docstrings", 3.5),
 )
 
-JOB = """\
-[input]
-uri = "{source}"
-keep = ["id"]
-rows_per_chunk = {rows}
-
-[[models]]
-name = "minilm"
-inputs  = {{ text = "body" }}
-outputs = {{ sentence_embedding = "embedding" }}
-
-[output]
-uri = "{output}"
-
-[triton]
-url = "{url}"
-repository = "{repository}"
-"""
+MODEL = 'name = "minilm"\ninputs = { text = "body" }\noutputs = { sentence_embedding = "embedding" }'
 
 
 def main(
@@ -136,9 +119,9 @@ def write_files(folder: Path, texts: list[str], rows: int) -> None:
 
 def rayton(place: Path, version: Path, url: str, rows: int) -> Contender:
     """`rayton score`."""
-    output, job = place / "rayton", place / "job.toml"
-    repository = version.parent.parent
-    job.write_text(JOB.format(source=place / "texts", output=output, rows=rows, url=url, repository=repository))
+    output, repository = place / "rayton", version.parent.parent
+    places = {"source": place / "texts", "output": output, "repository": repository}
+    job = write_job(place / "job.toml", **places, model=MODEL, rows_per_chunk=rows, url=url)
     return Contender(module("rayton", "score", job), output)
 
 
