@@ -13,14 +13,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.command import run_rayton
-from tests.support.jobs import await_part, failing_score, rejected_rows, score, start_score, totals, write_job
+from tests.support.jobs import (
+    RAY_WORKER_GIVES_UP_S,
+    await_part,
+    failing_score,
+    rejected_rows,
+    score,
+    start_score,
+    totals,
+    write_job,
+)
 from tests.support.leftovers import await_end, descendants
 from tests.support.sums import MODEL, check_sums, numbers, publish_affine, write_numbers
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
-
-RAY_WORKER_GIVES_UP_S = 90.0
 
 
 @pytest.fixture(scope="module")

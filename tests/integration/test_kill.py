@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 from tritonclient.grpc import InferenceServerClient
 
-from tests.support.jobs import score, scored_rows, start_score, totals, write_job
-from tests.support.leftovers import await_end, command, descendants
+from tests.support.jobs import kill_when, score, scored_rows, start_score, totals, write_job
 from tests.support.triton import infer
 from triton_models.server.metrics import read_metrics
 from triton_models.server.process import NodeServer
@@ -21,9 +17,6 @@ from triton_models.server.process import NodeServer
 ROWS, CHUNKS = 1000, 20
 PARTS_AT_KILL = (0, 1, 4, 9, 15)
 """How many parts are there when the job is killed: before the first, after it, and in the middle of others."""
-
-RAY_WORKER_GIVES_UP_S = 90.0
-"""A Ray worker that is killed off its raylet while it starts looks for it for half a minute; others end at once."""
 
 
 def test_a_job_killed_five_times_scores_every_row_once_and_no_finished_chunk_again(
@@ -38,7 +31,7 @@ def test_a_job_killed_five_times_scores_every_row_once_and_no_finished_chunk_aga
         rows_per_chunk=ROWS // CHUNKS,
     )
     for parts in PARTS_AT_KILL:
-        kill_when(start_score(job, home), output, parts)
+        kill_when(start_score(job, home), partial(is_under_way, output, parts))
         assert not (output / "_SUCCESS").exists()
         assert parts <= len(committed(output)) < CHUNKS
 
@@ -55,18 +48,9 @@ def test_a_job_killed_five_times_scores_every_row_once_and_no_finished_chunk_aga
     assert scored_rows(str(output))["id"].to_pylist() == sorted(pq.read_table(texts)["id"].to_pylist())
 
 
-def kill_when(process: subprocess.Popen[str], output: Path, parts: int) -> None:
-    """Kills the whole process group as soon as so many parts are there and scoring is under way; waits for its end."""
-    with process:
-        claimed = output / "_job.json"
-        poll = threading.Event()
-        while process.poll() is None and not (claimed.exists() and len(committed(output)) >= parts):
-            poll.wait(0.02)
-        assert process.poll() is None, "the job ended before it could be killed"
-        family = descendants(process.pid)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    assert [command(pid) for pid in await_end(family, RAY_WORKER_GIVES_UP_S)] == []
+def is_under_way(output: Path, parts: int) -> bool:
+    """Whether scoring has begun and so many parts are there."""
+    return (output / "_job.json").exists() and len(committed(output)) >= parts
 
 
 def committed(output: Path) -> dict[str, float]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.command import run_rayton, start_rayton
-from tests.support.jobs import rejected_rows, score, scored_rows, totals, write_job
-from tests.support.leftovers import await_end, command, descendants
+from tests.support.jobs import kill_when, rejected_rows, score, scored_rows, totals, write_job
 from tests.support.served_models import AFFINE, ONE_CPU, write_python_version
 from tests.support.sums import MODEL, check_sums, publish_affine, write_numbers
 from tests.support.triton import start
@@ -25,7 +20,6 @@ from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 
 ROWS, ROWS_PER_CHUNK = 800, 40
-RAY_WORKER_GIVES_UP_S = 90.0
 
 MOODY = """
 import time
@@ -122,7 +116,8 @@ def test_killed_in_the_middle_it_loses_and_doubles_no_row(home: Path, job: Path,
     first = committed(output)
 
     moody.dislike(*(row for row in disliked if row % 10 == 2))
-    kill_when(start_rayton(home, "score", str(job), "--retry-rejected"), output, first, 3)
+    retry = start_rayton(home, "score", str(job), "--retry-rejected")
+    kill_when(retry, lambda: len(committed(output).items() - first.items()) >= 3)
     assert not (output / "_SUCCESS").exists()
 
     score(job, home)
@@ -148,16 +143,3 @@ def committed(output: Path) -> dict[str, int]:
         with suppress(FileNotFoundError):  # taken away since
             found[path.name] = path.stat().st_mtime_ns
     return found
-
-
-def kill_when(process: subprocess.Popen[str], output: Path, before: dict[str, int], others: int) -> None:
-    """Kills the whole process group as soon as so many parts are others than `before`, and waits for its end."""
-    with process:
-        poll = threading.Event()
-        while process.poll() is None and len(committed(output).items() - before.items()) < others:
-            poll.wait(0.01)
-        assert process.poll() is None, "the job ended before it could be killed"
-        family = descendants(process.pid)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    assert [command(pid) for pid in await_end(family, RAY_WORKER_GIVES_UP_S)] == []
