@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,9 @@ _Result = TypeVar("_Result")
 
 ONE_COPY_BYTES = 5 * 2**30
 """The largest object that S3 copies by itself in one request."""
+
+LISTINGS = 10
+"""How often a folder of a disk that comes and goes while it is listed is listed again."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,12 @@ class Storage:
 
     def folders(self, path: str = "") -> list[str]:
         """The names of the folders right below `path`, sorted; none if it does not exist."""
-        selector = fs.FileSelector(self._full(path), allow_not_found=True)
-        found = self._asked(lambda: self.filesystem.get_file_info(selector))
+        found = self._listed(fs.FileSelector(self._full(path), allow_not_found=True))
         return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
 
     def objects(self, *, hidden: bool = False) -> list[ObjectInfo]:
         """Every file below, at any depth, sorted by path. Names that begin with `.` or `_` only if `hidden`."""
-        selector = fs.FileSelector(self.root, allow_not_found=True, recursive=True)
-        found = self._asked(lambda: self.filesystem.get_file_info(selector))
+        found = self._listed(fs.FileSelector(self.root, allow_not_found=True, recursive=True))
         objects = [self._object(info) for info in found if info.type == fs.FileType.File]
         return sorted((one for one in objects if hidden or not _is_hidden(one.path)), key=lambda one: one.path)
 
@@ -166,6 +167,14 @@ class Storage:
 
     def _store(self, retries: int = object_store.RETRIES) -> ObjectStore:
         return object_store.open_store(self.filesystem, self.root, self.endpoint_url, retries)
+
+    def _listed(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
+        # A folder of a disk that comes to be between Arrow's two questions, for what is in it and whether it is there,
+        # is said to be missing all the same, whatever `allow_not_found` says; the next listing sees it.
+        for _ in range(LISTINGS - 1):
+            with suppress(FileNotFoundError):
+                return self._asked(lambda: self.filesystem.get_file_info(selector))
+        return self._asked(lambda: self.filesystem.get_file_info(selector))
 
     def _asked(self, operation: Callable[[], _Result], path: str = "") -> _Result:
         with _explained(self.uri):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -46,21 +47,24 @@ def test_processes_that_publish_at_the_same_moment_get_a_version_each(place: str
 
 
 def publish_together(uri: str) -> list[int]:
-    publishers = [
-        subprocess.Popen(
-            [sys.executable, "-c", PUBLISHER, uri, str(number)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(PROCESSES)
-    ]
-    for one in publishers:
-        assert one.stdout is not None
-        assert one.stdout.readline() == "ready\n"
-    for one in publishers:
-        assert one.stdin is not None
-        one.stdin.write("\n")
-        one.stdin.flush()
-    return [json.loads(one.communicate(timeout=60)[0]) for one in publishers]
+    with ExitStack() as stack:
+        publishers = [stack.enter_context(publisher(uri, number)) for number in range(PROCESSES)]
+        for one in publishers:
+            assert one.stdout is not None
+            assert one.stdout.readline() == "ready\n"
+        for one in publishers:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        return [json.loads(one.communicate(timeout=60)[0]) for one in publishers]
+
+
+def publisher(uri: str, number: int) -> subprocess.Popen[str]:
+    """A process that says that it is ready, and publishes when it is written a line."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PUBLISHER, uri, str(number)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,25 @@ def test_an_endpoint_that_is_no_address_is_refused() -> None:
 @pytest.mark.parametrize("key", ["part-?.parquet", "part-[ab].parquet", "a b", "100%"])
 def test_what_means_something_in_an_address_can_be_part_of_a_key(key: str) -> None:
     assert open_storage(f"gs://bucket/{key}").root == f"bucket/{key}"
+
+
+def test_a_folder_that_comes_and_goes_while_it_is_listed_is_no_error(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            (tmp_path / "model" / "1").mkdir(parents=True)
+            (tmp_path / "model" / "1").rmdir()
+            (tmp_path / "model").rmdir()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        seen = {tuple(open_storage(str(tmp_path)).folders("model")) for _ in range(10_000)}
+    finally:
+        over.set()
+        other.join()
+    assert seen == {(), ("1",)}
 
 
 def test_a_path_and_a_file_address_open_the_same_folder(tmp_path: Path) -> None:
