@@ -59,7 +59,7 @@ class Corpus:
     def __post_init__(self) -> None:
         if self.rows_per_file % NEIGHBOURS or len(self.texts) < 2 * self.rows_per_file:
             raise typer.BadParameter(
-                f"{self.name}: rows per file are a multiple of {NEIGHBOURS}, and {len(self.texts)} texts fill two or more"
+                f"{self.name}: rows per file are a multiple of {NEIGHBOURS}; {len(self.texts)} texts fill two files"
             )
 
 
