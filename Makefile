@@ -36,6 +36,7 @@ bench: runtime
 	$(BIN)/python -m benchmarks.images
 	$(BIN)/python -m benchmarks.transport
 	$(BIN)/python -m benchmarks.nodes
+	$(BIN)/python -m benchmarks.sharing
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.many_objects

@@ -175,15 +175,16 @@ class Classifier:
         return pa.table({"id": table["id"], "label": label, "logits": lists})
 
 
-def pipeline(way: Way, rows: Dataset, version: Path, threads: int, url: str) -> Dataset:
-    """The steps between reading and writing."""
+def pipeline(way: Way, rows: Dataset, version: Path, threads: int, url: str, clients: int) -> Dataset:
+    """The steps between reading and writing; `clients` actors of `tritonclient` have one request each in flight."""
     one_actor = ActorPoolStrategy(size=1)
     local = {"version": version, "threads": threads}
     if way == "onnxruntime":
         return rows.map_batches(InProcess, batch_size=ROWS, compute=one_actor, fn_constructor_kwargs=local)
     if way == "tritonclient":
         remote = {"version": version, "url": url}
-        return rows.map_batches(Client, batch_size=ROWS, compute=one_actor, fn_constructor_kwargs=remote)
+        pool = ActorPoolStrategy(size=clients)
+        return rows.map_batches(Client, batch_size=ROWS, compute=pool, num_cpus=0, fn_constructor_kwargs=remote)
     first, scorer, size = (tokenized, Bucketed, None) if way == "bucketed" else (decoded, Classifier, 64)
     return rows.map_batches(partial(first, version=version), batch_size=None, batch_format="pyarrow").map_batches(
         scorer,
@@ -202,6 +203,7 @@ def main(
     version: Annotated[Path, typer.Option(help="Folder of the model's version.")],
     threads: Annotated[int, typer.Option(help="Threads of ONNX Runtime within an operator.")] = 0,
     url: Annotated[str, typer.Option(help="The server, for tritonclient.")] = "",
+    clients: Annotated[int, typer.Option(help="How many requests of tritonclient are in flight.")] = 1,
 ) -> None:
     """Reads `source`, scores it a file's rows at a time, and writes each as one file."""
     ray.init(address="local", include_dashboard=False, log_to_driver=False)
@@ -209,7 +211,7 @@ def main(
     rows_per_file = pq.read_metadata(next(source.glob("*.parquet"))).num_rows
     # Ray reads small files into one block.
     rows = ray.data.read_parquet(str(source)).repartition(target_num_rows_per_block=rows_per_file)
-    done = pipeline(way, rows, version, threads, url)  # type: ignore[arg-type]
+    done = pipeline(way, rows, version, threads, url, clients)  # type: ignore[arg-type]
     # As Rayton writes its parts: vectors hardly repeat.
     done.write_parquet(str(output / "data"), compression="zstd", use_dictionary=["id"])
     ray.shutdown()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ray.exceptions import RayTaskError
 
+from ray_pipeline.background import stepped_back
 from ray_pipeline.errors import OutputError
 from ray_pipeline.managed import managed_servers
 from ray_pipeline.models import JobModel, check_input_types, job_model
@@ -67,7 +68,7 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
     plan = _plan(spec, output, kept, again, report)
     repository = repository_of(spec, home)
     report.planned(plan)
-    with _worker_errors_unwrapped(), connected(ray_address) as nodes:
+    with _worker_errors_unwrapped(), _stepped_back(spec, ray_address), connected(ray_address) as nodes:
         versions = resolve_versions(spec, fixed, repository, nodes)
         models = [job_model(model, repository, version) for model, version in zip(spec.models, versions, strict=True)]
         for model in models:
@@ -77,6 +78,8 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             left = _begin(spec, output, kept, plan, again)
             _check_bearable(left.rejected, spec, plan)
             report.resolved(models, nodes)
+            if spec.sharing is not None:
+                report.own_lane(spec.triton.url)
             with called_roll(nodes) as roll, _servers(spec, repository, models, home, nodes, roll) as find_server:
                 ways, away = ways_to(find_server, spec.triton, nodes)
                 report.connected(list(ways.values()))
@@ -139,12 +142,19 @@ def _check_bearable(rejected: int, spec: JobSpec, plan: Plan) -> None:
         )
 
 
+def _stepped_back(spec: JobSpec, ray_address: str | None) -> AbstractContextManager[None]:
+    """With a lane of its own the whole job steps back; not the Ray of others, which they have started as they want."""
+    return stepped_back() if spec.sharing is not None and ray_address is None else nullcontext()
+
+
 def _servers(
     spec: JobSpec, repository: Storage, models: Sequence[JobModel], home: Path, nodes: Sequence[str], roll: Roll
 ) -> AbstractContextManager[FindServer]:
-    if spec.triton.url is not None:
+    own_lane = spec.sharing is not None
+    if spec.triton.url is not None and not own_lane:
         return nullcontext(SameAddress(spec.triton.url))
-    return managed_servers(repository, {model.name: model.version for model in models}, home, nodes, roll)
+    versions = {model.name: model.version for model in models}
+    return managed_servers(repository, versions, home, nodes, roll, background=own_lane)
 
 
 def _scored(

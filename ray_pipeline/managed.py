@@ -52,10 +52,11 @@ class ManagedServer:
 
 @contextmanager
 def managed_servers(
-    repository: Storage, versions: Mapping[str, int], home: Path, nodes: Sequence[str], roll: Roll
+    repository: Storage, versions: Mapping[str, int], home: Path, nodes: Sequence[str], roll: Roll, *, background: bool
 ) -> Iterator[ManagedServer]:
     """An embedded server with these versions on each node; gone afterwards, and also when this process dies.
 
+    One in the `background` gets only the processor time that nobody else wants.
     A node where it cannot be started has none. Raises ServerError if that is so on all nodes.
     """
     keepers: list[Any] = [
@@ -71,7 +72,7 @@ def managed_servers(
         for node in nodes
     ]
     try:
-        _started([keeper.start.remote(repository, dict(versions), str(home)) for keeper in keepers])
+        _started([keeper.start.remote(repository, dict(versions), str(home), background) for keeper in keepers])
         yield ManagedServer(roll)
     finally:
         for stopped in [keeper.stop.remote() for keeper in keepers]:
@@ -107,13 +108,13 @@ class _ServerKeeper:
         self._server: NodeServer | None = None
         self._missing = "the server of this node was not started"
 
-    def start(self, repository: Storage, versions: dict[str, int], home: str) -> None:
+    def start(self, repository: Storage, versions: dict[str, int], home: str, background: bool) -> None:
         runtime = ensure_runtime(Path(home), lambda _: None)
         models = self._folder / "models"
         models.mkdir()
         check_out(repository, versions, models)
         log_file = Path(home) / "logs" / f"tritonserver-{os.getpid()}.log"  # it stays: errors name it
-        options = ServerOptions(models, log_file, tuple(versions), grpc_port=steady_port())
+        options = ServerOptions(models, log_file, tuple(versions), grpc_port=steady_port(), background=background)
         start = partial(NodeServer.start, runtime, options)
         try:
             self._server = start()

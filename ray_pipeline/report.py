@@ -48,6 +48,11 @@ class Report:
         names = ", ".join(f"{model.name} version {model.version}" for model in models)
         self._say(f"model   {names}, on {len(nodes)} node{'s' if len(nodes) != 1 else ''}")
 
+    def own_lane(self, online: str | None) -> None:
+        """Says that the job has servers of its own in the background. `online` is the server that is left alone."""
+        left_alone = f"; {online} is left to its online users" if online is not None else ""
+        self._say(f"lane    own: a second server on each node takes what nobody else wants{left_alone}")
+
     def connected(self, ways: Sequence[Choice]) -> None:
         """Says how batches reach the servers of the nodes, and why so."""
         for way, nodes in Counter(ways).items():

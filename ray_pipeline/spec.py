@@ -94,6 +94,16 @@ class TritonSpec(_Section):
         return self
 
 
+class SharingSpec(_Section):
+    """`[sharing]`: how the job keeps out of the way of online users.
+
+    `lane = "own"` gives each node a second server for this job alone, in the background: it gets only the processor
+    time that nobody else wants, and the server of the online users is not touched.
+    """
+
+    lane: Literal["own"]
+
+
 class StorageSpec(_Section):
     """`[storage]`: where an S3-compatible store answers that is not Amazon's.
 
@@ -111,6 +121,7 @@ class JobSpec(_Section):
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     output: OutputSpec
     triton: TritonSpec
+    sharing: SharingSpec | None = None
     storage: StorageSpec = StorageSpec()
 
     @model_validator(mode="after")
@@ -168,6 +179,7 @@ def _keys_of(section: list[Any]) -> list[str]:
         "models": ModelSpec,
         "output": OutputSpec,
         "triton": TritonSpec,
+        "sharing": SharingSpec,
         "storage": StorageSpec,
     }
     return list((sections[str(section[0])] if section else JobSpec).model_fields)

@@ -37,6 +37,8 @@ uri = "{output}"
 timeout_s = {timeout_s}
 {triton}
 
+{sharing}
+
 {storage}
 """
 
@@ -58,10 +60,12 @@ def write_job(
     timeout_s: float = 10,
     endpoint_url: str | None = None,
     store_timeout_s: float = 120,
+    sharing: dict[str, object] | None = None,
 ) -> Path:
     """Writes the job file that the README explains; gives its path."""
     storage = f'[storage]\nendpoint_url = "{endpoint_url}"\ntimeout_s = {store_timeout_s}' if endpoint_url else ""
-    lines = "\n".join(f'{key} = "{value}"' for key, value in triton.items())
+    lines = _lines(triton)
+    sharing_section = f"[sharing]\n{_lines(sharing)}" if sharing else ""
     path.write_text(
         JOB.format(
             input=input,
@@ -70,10 +74,15 @@ def write_job(
             model=model,
             rows_per_chunk=rows_per_chunk,
             timeout_s=timeout_s,
+            sharing=sharing_section,
             storage=storage,
         )
     )
     return path
+
+
+def _lines(section: dict[str, object]) -> str:
+    return "\n".join(f"{key} = {json.dumps(value, default=str)}" for key, value in section.items())
 
 
 def start_score(job: Path, home: Path, *options: str) -> subprocess.Popen[str]:

@@ -3,10 +3,11 @@
 A process of its own, because only a process that lives on can clean up after one that was killed. It is started as a
 script by an interpreter without site-packages: nothing but the standard library may be imported here.
 
-    python keeper.py OWNER_PID IDENTITY COMMAND...
+    python keeper.py OWNER_PID IDENTITY NICENESS COMMAND...
 
-Its owner is whoever started it. SIGTERM is passed on to the server, which finishes its requests; SIGQUIT kills it. So
-does the owner's death, of whatever cause. The exit status is the server's, or 128 + the signal that killed it.
+NICENESS is `normal`, or `background` for a server that gets only the processor time that nobody else wants. Its owner
+is whoever started it. SIGTERM is passed on to the server, which finishes its requests; SIGQUIT kills it. So does the
+owner's death, of whatever cause. The exit status is the server's, or 128 + the signal that killed it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "rayton"
+NORMAL, BACKGROUND = "normal", "background"
+AUTOGROUP = Path("/proc/self/autogroup")
+LEAST = 19
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGINT: signal.SIGTERM, signal.SIGQUIT: signal.SIGKILL}
@@ -54,7 +59,7 @@ def main() -> int:
 
     Whoever ends the owner may kill its children in the same breath, as Ray does: the grandchild is left to clean up.
     """
-    owner, server, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    owner, server, background, command = int(sys.argv[1]), sys.argv[2], sys.argv[3] == BACKGROUND, sys.argv[4:]
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     owner_fd = os.pidfd_open(owner)
     if os.getppid() != owner:  # it died before its descriptor was opened, which may name a stranger
@@ -65,7 +70,7 @@ def main() -> int:
     stand_in_fd = os.pidfd_open(stand_in)
     if os.getppid() != stand_in:
         return 128 + signal.SIGKILL
-    return _keep(command, server, [owner_fd, stand_in_fd])
+    return _keep(command, server, [owner_fd, stand_in_fd], background)
 
 
 def _stand_for(keeper: int) -> int:
@@ -76,12 +81,12 @@ def _stand_for(keeper: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _keep(command: list[str], server: str, masters: list[int]) -> int:
+def _keep(command: list[str], server: str, masters: list[int], background: bool) -> int:
     """Runs the server until it ends or the process behind one of the descriptors in `masters` does."""
     libc = ctypes.CDLL(None)
     # Stubs whose server died become this process's children, where they can be found.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    child = subprocess.Popen(command, preexec_fn=lambda: _prepare_child(libc))
+    child = subprocess.Popen(command, preexec_fn=lambda: _prepare_child(libc, background))
     child_fd = os.pidfd_open(child.pid)
     _forward(FORWARDED, child.pid)
     if child_fd not in select.select([child_fd, *masters], [], [])[0]:
@@ -98,10 +103,34 @@ def _forward(signals: dict[signal.Signals, signal.Signals], process: int) -> Non
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
 
-def _prepare_child(libc: ctypes.CDLL) -> None:
+def _prepare_child(libc: ctypes.CDLL, background: bool) -> None:
     """Between fork and exec: the server dies with its keeper, and hears signals that the keeper holds back."""
+    if background:
+        _step_back()
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+
+
+def _step_back() -> None:
+    """Takes only time that nobody else wants, for this process and all that it will start; needs no privilege.
+
+    Where the kernel groups processes by session, it first shares the processors among the groups, and this one holds
+    the keeper and its server alone: then the group has to step back too.
+    """
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    if AUTOGROUP.exists():
+        set_autogroup(LEAST)
+
+
+def set_autogroup(niceness: int) -> None:
+    """Sets the niceness of this process's session among all sessions; needs no privilege for 0 and more."""
+    while True:
+        try:
+            AUTOGROUP.write_text(str(niceness))
+        except BlockingIOError:  # the kernel takes ten of these a second from all users together
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _kill_descendants() -> None:

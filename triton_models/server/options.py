@@ -18,7 +18,8 @@ class ServerOptions:
 
     `models` None means every model of the repository, at the start. A port 0 means any free one. `exit_timeout_s` is
     how long requests in flight may take after SIGTERM; `start_timeout_s` how long all models may take to load.
-    `probe` sends one request to each model before the server counts as ready.
+    `probe` sends one request to each model before the server counts as ready. One in the `background` gets only the
+    processor time that no other process wants (SCHED_IDLE).
     """
 
     repository: Path
@@ -32,6 +33,7 @@ class ServerOptions:
     start_timeout_s: float = 600.0
     probe: bool = True
     allow_remote: bool = False
+    background: bool = False
 
     def __post_init__(self) -> None:
         if not self.repository.is_dir():

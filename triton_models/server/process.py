@@ -209,7 +209,8 @@ def _launch(
 ) -> tuple[subprocess.Popen[bytes], int]:
     """The keeper's process, and where in the log file its own lines begin."""
     command = command_line(options, binary, identity, complete_configs)
-    keeping = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), identity]
+    niceness = keeper.BACKGROUND if options.background else keeper.NORMAL
+    keeping = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), identity, niceness]
     options.log_file.parent.mkdir(parents=True, exist_ok=True)
     with options.log_file.open("ab") as log:
         process = subprocess.Popen(

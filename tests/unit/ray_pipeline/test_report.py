@@ -74,6 +74,15 @@ def test_how_batches_reach_the_servers_is_told_with_the_reason(
     assert printed.getvalue().splitlines() == lines
 
 
+@pytest.mark.parametrize(
+    ("online", "left_alone"), [(None, ""), ("localhost:8001", "; localhost:8001 is left to its online users")]
+)
+def test_a_lane_of_its_own_is_told(report: Report, printed: StringIO, online: str | None, left_alone: str) -> None:
+    report.own_lane(online)
+    told = f"lane    own: a second server on each node takes what nobody else wants{left_alone}\n"
+    assert printed.getvalue() == told
+
+
 def test_a_job_without_rejected_rows_does_not_send_anyone_to_look_for_them(report: Report, printed: StringIO) -> None:
     report.finished(Totals(10, 10, 0, 1))
     assert "rejected names" not in printed.getvalue()

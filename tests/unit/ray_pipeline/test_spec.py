@@ -78,6 +78,8 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
         ('url = "localhost:8001"', 'url = "x:1"\ntransport = "shm"', "triton.transport: Input should be 'auto'"),
         ("localhost:8001", "localhost", "triton: url 'localhost' is not host:port"),
         ("localhost:8001", "http://localhost:8001", "triton: url 'http://localhost:8001' is not host:port"),
+        ("[storage]", '[sharing]\nlane = "fast"\n[storage]', "sharing.lane: Input should be 'own'"),
+        ("[storage]", '[sharing]\nlines = "own"\n[storage]', "sharing.lines: unknown key; did you mean 'lane'?"),
         ('"embedding"', '"id"', "job: the output would have the column 'id' twice"),
         ('"embedding"', '"__rayton_row"', "job: the output cannot have a column '__rayton_row'"),
     ],

