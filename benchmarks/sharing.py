@@ -44,7 +44,7 @@ from triton_models.server.runtime import ensure_runtime
 from triton_models.storage import open_storage
 
 TOKENS = 64
-ROWS_PER_FILE = 256
+ROWS_PER_FILE = 128
 ALONE_ROWS = 200
 ENDS_S = 120.0
 PARTS_BEFORE = 3

@@ -1,0 +1,278 @@
+"""What bulk may do at one server at this moment: samples and counts in, a limit out. Pure arithmetic, no clock of its own.
+
+Moments (`now_s`) are seconds on any clock that never goes back. Whoever calls it asks the server for its counts some four
+times a second, sends a canary (a request of one real row, as a user's) whenever one is due, and asks for the limit at
+each event.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ray_pipeline.sharing.budget import batch_budget_s
+from ray_pipeline.sharing.limit import UNLIMITED, Bound, Bounds, Limit, Outcome
+from ray_pipeline.sharing.patience import Patience
+from ray_pipeline.sharing.quiet import Quiet
+from ray_pipeline.sharing.trim import Trim
+from ray_pipeline.sharing.users import FAST_S, SLOW_S, Users
+
+CANARIES_PER_S = 2.0
+"""While bulk runs: each costs the server a row."""
+
+QUIET_CANARY_EVERY_S = 0.02
+SILENCE_SAMPLES, REFRESH_SAMPLES = 16, 12
+"""Quiet samples that a silence waits for: the first at a rate of users, and those that follow."""
+
+SETTLED_S = 0.05
+"""A sample is quiet if bulk's last batch has ended so long ago: users that it has kept waiting are answered then."""
+
+SILENCE_AT_LEAST_S = 0.75
+"""The first silence is long enough for users to be seen."""
+
+SILENCE_AT_MOST_S = 3.0
+REFRESH_S = (5.0, 10.0, 20.0, 40.0)
+"""Bulk is silent again so long after the last silence, at first sooner."""
+
+OTHER_RATE = 1.6
+"""A rate of users that is so many times another is another: it has a baseline of its own."""
+
+LEAST_RATE = 2.0
+"""Users a second below which rates are not told apart: a few seconds hold too few of them."""
+
+AVERAGE_S = 30.0
+
+MARGIN = 0.9
+"""The share of what is allowed that is aimed at: what is computed does not know of users who wait for one another."""
+
+CALM = 0.1
+"""A limit that differs by less is not worth a new one."""
+
+DROPS = 3
+"""After so many requests in a row that the server dropped, it is left alone."""
+
+
+@dataclass
+class Regime:
+    """What is known of the server while users come at about one rate."""
+
+    rate: float
+    trims: list[Trim]
+    quiet: Quiet = field(default_factory=Quiet)
+    silences: int = 0
+    silent_s: float = -math.inf
+    seen_s: float = 0.0
+    age_s: float = 0.0
+
+    def follow(self, now_s: float, rate: float) -> None:
+        """Takes what the rate is now: the average of all that was seen, and later of the last half minute or so."""
+        span_s, self.seen_s = min(now_s - self.seen_s, SLOW_S), now_s
+        self.age_s = min(self.age_s + span_s, AVERAGE_S)
+        if self.age_s > 0:
+            self.rate += (max(rate, LEAST_RATE) - self.rate) * span_s / self.age_s
+
+
+class Controller:
+    """The limit of one server. `bounds` are those of its jobs, one at least; `instances` run batches at the same time."""
+
+    def __init__(self, bounds: Bounds, instances: int, now_s: float) -> None:
+        self._bounds, self._instances = tuple(bounds), instances
+        self._users = Users()
+        self._regimes: list[Regime] = []
+        self._regime = self._regime_of(0.0)
+        self._silence_s: float | None = now_s
+        self._taken_before = 0
+        self._in_flight = 0
+        self._busy_s = -math.inf
+        self._canary_s: float | None = None
+        self._next_canary_s = now_s
+        self._longest_s = 0.0
+        self._drops = 0
+        self._away = Patience()
+        self._too_slow = Patience()
+        self._limit = Limit(0, 0.0, "the server is not yet known")
+        self._budget: tuple[object, float] | None = None
+
+    def rebound(self, bounds: Bounds, instances: int) -> None:
+        """Takes other bounds, when jobs come and go."""
+        if tuple(bounds) != self._bounds or instances != self._instances:
+            self._bounds, self._instances = tuple(bounds), instances
+            for regime in self._regimes:
+                regime.trims = self._new_trims()
+
+    def counted(self, now_s: float, requests: int) -> None:
+        """Takes how many requests of all clients the server has answered since it was started."""
+        if self._users.counted(now_s, requests):
+            self._regimes.clear()
+            self._regime = self._regime_of(0.0)
+            self._begin_silence(now_s)
+
+    def canary_due(self, now_s: float) -> bool:
+        """Whether a canary is to be sent now; one at a time."""
+        if self._canary_s is not None or now_s < self._next_canary_s:
+            return False
+        return self._silence_s is not None or self._drops >= DROPS or self._users.anybody(now_s)
+
+    def canary_sent(self, now_s: float) -> None:
+        """The canary is on its way."""
+        self._users.sent()
+        self._canary_s = now_s
+
+    def canary_answered(self, now_s: float, latency_s: float | None) -> None:
+        """The canary is back after `latency_s`; None: the server dropped it."""
+        assert self._canary_s is not None
+        sent_s, self._canary_s = self._canary_s, None
+        self._users.answered(counted=latency_s is not None)
+        self._next_canary_s = now_s + QUIET_CANARY_EVERY_S if self._silence_s is not None else sent_s + 1 / CANARIES_PER_S
+        if latency_s is None:
+            self._dropped(now_s)
+            return
+        self._drops = 0
+        self._away.succeeded()
+        if self._in_flight == 0 and self._busy_s + SETTLED_S <= sent_s:
+            self._regime.quiet.add(latency_s)
+        elif self._silence_s is None and self._regime.quiet.taken > 0:
+            self._learn(now_s, latency_s)
+
+    def batch_sent(self, now_s: float) -> None:
+        """A batch of bulk is on its way."""
+        self._users.sent()
+        self._in_flight += 1
+
+    def batch_answered(self, now_s: float, seconds: float, outcome: Outcome) -> None:
+        """A batch of bulk has ended after `seconds`."""
+        self._users.answered(counted=outcome == "success")
+        self._in_flight -= 1
+        self._busy_s = now_s
+        if outcome == "dropped":
+            self._dropped(now_s)
+        elif outcome == "success":
+            self._drops = 0
+            self._longest_s = max(seconds, 0.98 * self._longest_s)
+
+    def limit(self, now_s: float) -> Limit:
+        """What holds now; the same object as long as nothing worth telling has changed."""
+        self._follow_users(now_s)
+        self._follow_silence(now_s)
+        found = self._found(now_s)
+        if found.in_flight != self._limit.in_flight or not _alike(found.batch_s, self._limit.batch_s):
+            self._limit = found
+        return self._limit
+
+    def _found(self, now_s: float) -> Limit:
+        rate = self._users.rate(now_s, SLOW_S)
+        online = f"users are online ({rate:.1f} rows/s)"
+        if self._away.pausing(now_s) or self._drops >= DROPS:
+            return Limit(0, 0.0, "the server drops requests, or is away; it is asked again")
+        if self._silence_s is not None:
+            return Limit(0, 0.0, "bulk is silent, to see how fast the server answers without it")
+        if not self._users.anybody(now_s):
+            return Limit(UNLIMITED, math.inf, "nobody is online")
+        if self._too_slow.pausing(now_s):
+            return Limit(0, 0.0, f"{online}: they wait longer than they may; tried again in a while")
+        trim = min(trim.factor for trim in self._regime.trims)
+        if self._instances > 1:
+            batch_s = math.inf if trim >= 1 else self._longest_s * trim
+            free = f"{online}: one of {self._instances} instances is left to them"
+            return Limit(self._instances - 1, batch_s, free)
+        batch_s = self._budget_s() * trim
+        row_s = self._regime.quiet.quantile(0.1)
+        if batch_s < row_s / 2:
+            self._too_slow.failed(now_s)
+            return Limit(0, 0.0, f"{online}: beside a batch of one row ({row_s * 1e3:.0f} ms) they would wait too long")
+        return Limit(1, max(batch_s, row_s), f"{online}: batches of at most {max(batch_s, row_s) * 1e3:.0f} ms")
+
+    def _budget_s(self) -> float:
+        """How long a batch may run by what is known of the server without bulk."""
+        quiet = self._regime.quiet
+        known = (quiet, quiet.taken, self._bounds)
+        if self._budget is None or self._budget[0] != known:
+            each = (batch_budget_s(quiet.samples(), bound.quantile, self._allowed_s(bound)) for bound in self._bounds)
+            self._budget = known, min(each)
+        return self._budget[1]
+
+    def _allowed_s(self, bound: Bound) -> float:
+        return MARGIN * bound.allowed_s(self._regime.quiet.quantile(bound.quantile))
+
+    def _learn(self, now_s: float, latency_s: float) -> None:
+        """A canary has met bulk's batches."""
+        for bound, trim in zip(self._bounds, self._regime.trims, strict=True):
+            trim.learn(within=latency_s <= self._allowed_s(bound))
+
+    def _dropped(self, now_s: float) -> None:
+        self._drops += 1
+        if self._drops >= DROPS:
+            self._away.failed(now_s)
+            self._next_canary_s = now_s + 0.25
+
+    def _follow_users(self, now_s: float) -> None:
+        """Another rate of users is another regime, known or new."""
+        regime = self._regime
+        if self._silence_s is not None and not regime.silences:
+            return  # what comes of it will be seen at its end
+        slow, fast = self._users.rate(now_s, SLOW_S), self._users.rate(now_s, FAST_S)
+        if surprising(fast, FAST_S, 2 * max(regime.rate, slow)):
+            self._enter(now_s, fast)
+        elif surprising(slow, SLOW_S, regime.rate) and not self._near(regime, slow):
+            self._enter(now_s, slow)
+        elif self._users.anybody(now_s):
+            regime.follow(now_s, slow)
+
+    def _enter(self, now_s: float, rate: float) -> None:
+        self._regime = self._regime_of(rate)
+        self._regime.seen_s = now_s
+        if not self._regime.silences:
+            self._begin_silence(now_s)
+
+    def _follow_silence(self, now_s: float) -> None:
+        """Ends a silence that has told enough, and begins one when it is time."""
+        regime = self._regime
+        if self._silence_s is None:
+            every_s = REFRESH_S[min(regime.silences, len(REFRESH_S)) - 1]
+            if self._users.anybody(now_s) and now_s - regime.silent_s > every_s:
+                self._begin_silence(now_s)
+            return
+        first = regime.silences == 0
+        enough = regime.quiet.taken - self._taken_before >= (SILENCE_SAMPLES if first else REFRESH_SAMPLES)
+        lasted_s = now_s - self._silence_s
+        if (enough and (lasted_s >= SILENCE_AT_LEAST_S or not first)) or (
+            lasted_s > SILENCE_AT_MOST_S and regime.quiet.taken > 0
+        ):
+            self._silence_s = None
+            regime.silences, regime.silent_s = regime.silences + 1, now_s
+            self._too_slow.succeeded()
+            if first:
+                regime.rate = max(self._users.rate(now_s, min(lasted_s, SLOW_S)), LEAST_RATE)
+                regime.seen_s, regime.age_s = now_s, lasted_s
+
+    def _begin_silence(self, now_s: float) -> None:
+        self._silence_s, self._taken_before = now_s, self._regime.quiet.taken
+        self._next_canary_s = now_s
+
+    def _regime_of(self, rate: float) -> Regime:
+        """The regime known for a rate, or a new one."""
+        rate = max(rate, LEAST_RATE)
+        for regime in self._regimes:
+            if self._near(regime, rate):
+                return regime
+        self._regimes.append(Regime(rate, self._new_trims()))
+        return self._regimes[-1]
+
+    def _near(self, regime: Regime, rate: float) -> bool:
+        return regime.rate / OTHER_RATE <= max(rate, LEAST_RATE) <= regime.rate * OTHER_RATE
+
+    def _new_trims(self) -> list[Trim]:
+        return [Trim(bound.quantile) for bound in self._bounds]
+
+
+def surprising(rate: float, span_s: float, usual: float) -> bool:
+    """Whether so many users a second, over `span_s` seconds, hardly come by chance where `usual` is the rate.
+
+    A count of Poisson arrivals has the standard deviation sqrt(mean); more than four of them happen once in ten thousand.
+    """
+    mean = usual * span_s
+    return abs(rate * span_s - mean) > 4 * math.sqrt(mean) + 1
+
+
+def _alike(one_s: float, other_s: float) -> bool:
+    return one_s == other_s or abs(one_s - other_s) <= CALM * min(one_s, other_s)

@@ -1,0 +1,48 @@
+"""What online users may notice, and what bulk may do. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["success", "dropped", "ignored"]
+"""How a request ended, as in TCP-like limiters: its latency counts; the server had no room or was gone; or it was the
+caller's mistake, which says nothing about load."""
+
+UNLIMITED = 16
+"""Batches in flight when nobody is online: more than a job ever has."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The most that users may wait: a `quantile` of their latency is at most `slo_s` seconds, or `max_slowdown` times what
+    it is when bulk is silent.
+    """
+
+    quantile: float
+    max_slowdown: float | None = None
+    slo_s: float | None = None
+
+    def allowed_s(self, quiet_s: float) -> float:
+        """The latency that is allowed at the quantile, which is `quiet_s` without bulk; both in seconds."""
+        if self.slo_s is not None:
+            return self.slo_s
+        assert self.max_slowdown is not None
+        return self.max_slowdown * quiet_s
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What bulk may do at a server: so many batches in flight (0: none), each running `batch_s` seconds at most.
+
+    `cause` says why, for people.
+    """
+
+    in_flight: int
+    batch_s: float
+    cause: str
+
+
+Bounds = Sequence[Bound]
+"""Those of all jobs at a server: each is to be kept."""
