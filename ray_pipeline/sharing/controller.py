@@ -17,11 +17,11 @@ from ray_pipeline.sharing.quiet import Quiet
 from ray_pipeline.sharing.trim import Trim
 from ray_pipeline.sharing.users import FAST_S, SLOW_S, Users
 
-CANARIES_PER_S = 2.0
+CANARIES_PER_S = 1.0
 """While bulk runs: each costs the server a row."""
 
-QUIET_CANARY_EVERY_S = 0.02
-SILENCE_SAMPLES, REFRESH_SAMPLES = 16, 12
+QUIET_CANARY_EVERY_S = 0.01
+SILENCE_SAMPLES, REFRESH_SAMPLES = 32, 24
 """Quiet samples that a silence waits for: the first at a rate of users, and those that follow."""
 
 SETTLED_S = 0.05
@@ -31,7 +31,7 @@ SILENCE_AT_LEAST_S = 0.75
 """The first silence is long enough for users to be seen."""
 
 SILENCE_AT_MOST_S = 3.0
-REFRESH_S = (5.0, 10.0, 20.0, 40.0)
+REFRESH_S = (5.0, 10.0, 20.0, 40.0, 60.0)
 """Bulk is silent again so long after the last silence, at first sooner."""
 
 OTHER_RATE = 1.6
@@ -42,14 +42,22 @@ LEAST_RATE = 2.0
 
 AVERAGE_S = 30.0
 
-MARGIN = 0.9
-"""The share of what is allowed that is aimed at: what is computed does not know of users who wait for one another."""
+MARGIN = 0.97
+"""The share of what is allowed that is aimed at."""
 
-CALM = 0.1
+MOST_BUSY = 0.9
+"""The most of a server's time that is taken to be its users'; those who wait together are served together."""
+
+CALM = 0.15
 """A limit that differs by less is not worth a new one."""
 
 DROPS = 3
 """After so many requests in a row that the server dropped, it is left alone."""
+
+AWAY = Limit(0, 0.0, "the server drops requests, or is away; it is asked again")
+SILENT = Limit(0, 0.0, "bulk is silent, to see how fast the server answers without it")
+TOO_SLOW = Limit(0, 0.0, "beside a batch of one row users would wait longer than they may; that is looked at again")
+NOBODY = Limit(UNLIMITED, math.inf, "nobody is online")
 
 
 @dataclass
@@ -82,11 +90,12 @@ class Controller:
         self._regime = self._regime_of(0.0)
         self._silence_s: float | None = now_s
         self._taken_before = 0
+        self._met_silence = False
         self._in_flight = 0
         self._busy_s = -math.inf
         self._canary_s: float | None = None
         self._next_canary_s = now_s
-        self._longest_s = 0.0
+        self._full_s = 0.0
         self._drops = 0
         self._away = Patience()
         self._too_slow = Patience()
@@ -123,7 +132,9 @@ class Controller:
         assert self._canary_s is not None
         sent_s, self._canary_s = self._canary_s, None
         self._users.answered(counted=latency_s is not None)
-        self._next_canary_s = now_s + QUIET_CANARY_EVERY_S if self._silence_s is not None else sent_s + 1 / CANARIES_PER_S
+        self._next_canary_s = (
+            now_s + QUIET_CANARY_EVERY_S if self._silence_s is not None else sent_s + 1 / CANARIES_PER_S
+        )
         if latency_s is None:
             self._dropped(now_s)
             return
@@ -148,14 +159,15 @@ class Controller:
             self._dropped(now_s)
         elif outcome == "success":
             self._drops = 0
-            self._longest_s = max(seconds, 0.98 * self._longest_s)
+            if math.isinf(self._limit.batch_s):
+                self._full_s = seconds if self._full_s == 0 else 0.9 * self._full_s + 0.1 * seconds
 
     def limit(self, now_s: float) -> Limit:
         """What holds now; the same object as long as nothing worth telling has changed."""
         self._follow_users(now_s)
         self._follow_silence(now_s)
         found = self._found(now_s)
-        if found.in_flight != self._limit.in_flight or not _alike(found.batch_s, self._limit.batch_s):
+        if not _alike(found, self._limit):
             self._limit = found
         return self._limit
 
@@ -163,23 +175,25 @@ class Controller:
         rate = self._users.rate(now_s, SLOW_S)
         online = f"users are online ({rate:.1f} rows/s)"
         if self._away.pausing(now_s) or self._drops >= DROPS:
-            return Limit(0, 0.0, "the server drops requests, or is away; it is asked again")
+            return AWAY
         if self._silence_s is not None:
-            return Limit(0, 0.0, "bulk is silent, to see how fast the server answers without it")
+            return SILENT
         if not self._users.anybody(now_s):
-            return Limit(UNLIMITED, math.inf, "nobody is online")
+            return NOBODY
         if self._too_slow.pausing(now_s):
-            return Limit(0, 0.0, f"{online}: they wait longer than they may; tried again in a while")
+            return TOO_SLOW
         trim = min(trim.factor for trim in self._regime.trims)
         if self._instances > 1:
-            batch_s = math.inf if trim >= 1 else self._longest_s * trim
+            batch_s = self._full_s * trim if trim < 1 and self._full_s else math.inf
             free = f"{online}: one of {self._instances} instances is left to them"
             return Limit(self._instances - 1, batch_s, free)
-        batch_s = self._budget_s() * trim
         row_s = self._regime.quiet.quantile(0.1)
+        # Users whom a batch has kept waiting keep others waiting, until the queue is empty: what is left of the server
+        # when its users are served is what empties it.
+        batch_s = self._budget_s() * trim * (1 - min(self._regime.rate * row_s, MOST_BUSY))
         if batch_s < row_s / 2:
             self._too_slow.failed(now_s)
-            return Limit(0, 0.0, f"{online}: beside a batch of one row ({row_s * 1e3:.0f} ms) they would wait too long")
+            return TOO_SLOW
         return Limit(1, max(batch_s, row_s), f"{online}: batches of at most {max(batch_s, row_s) * 1e3:.0f} ms")
 
     def _budget_s(self) -> float:
@@ -208,14 +222,16 @@ class Controller:
     def _follow_users(self, now_s: float) -> None:
         """Another rate of users is another regime, known or new."""
         regime = self._regime
-        if self._silence_s is not None and not regime.silences:
+        if (self._silence_s is not None and not regime.silences) or not self._users.anybody(now_s):
             return  # what comes of it will be seen at its end
         slow, fast = self._users.rate(now_s, SLOW_S), self._users.rate(now_s, FAST_S)
-        if surprising(fast, FAST_S, 2 * max(regime.rate, slow)):
+        if fast > slow and surprising(fast, FAST_S, 2 * max(regime.rate, slow), math.inf):
             self._enter(now_s, fast)
-        elif surprising(slow, SLOW_S, regime.rate) and not self._near(regime, slow):
-            self._enter(now_s, slow)
-        elif self._users.anybody(now_s):
+        elif surprising(slow, SLOW_S, regime.rate, regime.age_s) and not _near(regime, slow):
+            falling = slow < regime.rate and fast < slow
+            if not falling or not surprising(fast, FAST_S, slow, SLOW_S) or self._known(fast):
+                self._enter(now_s, fast if falling else slow)
+        else:
             regime.follow(now_s, slow)
 
     def _enter(self, now_s: float, rate: float) -> None:
@@ -232,13 +248,16 @@ class Controller:
             if self._users.anybody(now_s) and now_s - regime.silent_s > every_s:
                 self._begin_silence(now_s)
             return
+        if self._met_silence and not self._users.anybody(now_s):
+            self._silence_s = None  # nobody waits for what it would tell
+            return
         first = regime.silences == 0
         enough = regime.quiet.taken - self._taken_before >= (SILENCE_SAMPLES if first else REFRESH_SAMPLES)
         lasted_s = now_s - self._silence_s
         if (enough and (lasted_s >= SILENCE_AT_LEAST_S or not first)) or (
             lasted_s > SILENCE_AT_MOST_S and regime.quiet.taken > 0
         ):
-            self._silence_s = None
+            self._silence_s, self._met_silence = None, True
             regime.silences, regime.silent_s = regime.silences + 1, now_s
             self._too_slow.succeeded()
             if first:
@@ -251,28 +270,38 @@ class Controller:
 
     def _regime_of(self, rate: float) -> Regime:
         """The regime known for a rate, or a new one."""
-        rate = max(rate, LEAST_RATE)
-        for regime in self._regimes:
-            if self._near(regime, rate):
-                return regime
-        self._regimes.append(Regime(rate, self._new_trims()))
-        return self._regimes[-1]
+        known = self._known(rate)
+        if known is None:
+            known = Regime(max(rate, LEAST_RATE), self._new_trims())
+            self._regimes.append(known)
+        return known
 
-    def _near(self, regime: Regime, rate: float) -> bool:
-        return regime.rate / OTHER_RATE <= max(rate, LEAST_RATE) <= regime.rate * OTHER_RATE
+    def _known(self, rate: float) -> Regime | None:
+        near = [regime for regime in self._regimes if _near(regime, rate)]
+        return min(near, key=lambda regime: abs(regime.rate - rate), default=None)
 
     def _new_trims(self) -> list[Trim]:
         return [Trim(bound.quantile) for bound in self._bounds]
 
 
-def surprising(rate: float, span_s: float, usual: float) -> bool:
-    """Whether so many users a second, over `span_s` seconds, hardly come by chance where `usual` is the rate.
+def _near(regime: Regime, rate: float) -> bool:
+    return regime.rate / OTHER_RATE <= max(rate, LEAST_RATE) <= regime.rate * OTHER_RATE
 
-    A count of Poisson arrivals has the standard deviation sqrt(mean); more than four of them happen once in ten thousand.
+
+def surprising(rate: float, span_s: float, usual: float, seen_s: float) -> bool:
+    """Whether so many users a second, over `span_s` seconds, hardly come by chance where the `usual` rate is what was seen
+    over `seen_s` seconds.
+
+    Counts of Poisson arrivals have the standard deviation sqrt(mean), and so has that from which the usual rate comes;
+    one of more than four is seen once in ten thousand.
     """
     mean = usual * span_s
-    return abs(rate * span_s - mean) > 4 * math.sqrt(mean) + 1
+    return abs(rate * span_s - mean) > 4 * math.sqrt(mean * (1 + span_s / max(seen_s, FAST_S))) + 1
 
 
-def _alike(one_s: float, other_s: float) -> bool:
-    return one_s == other_s or abs(one_s - other_s) <= CALM * min(one_s, other_s)
+def _alike(one: Limit, other: Limit) -> bool:
+    if one.in_flight != other.in_flight:
+        return False
+    if one.in_flight == 0:
+        return one.cause == other.cause
+    return one.batch_s == other.batch_s or abs(one.batch_s - other.batch_s) <= CALM * min(one.batch_s, other.batch_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 LEAST, MOST = 0.05, 1.5
-_STEP = 0.25
+_STEP = 0.2
 
 
 class Trim:

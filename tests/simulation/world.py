@@ -70,8 +70,17 @@ class Machine:
     slowness: Callable[[float], float] = lambda now_s: 1.0
 
     def seconds(self, rows: int, now_s: float, others: int, random: np.random.Generator) -> float:
-        times = self.slowness(now_s) * (1.05 if others else 1.0) * (1.9 if self.instances > 1 else 1.0)
+        times = self.slowness(now_s) * (1.05 if others else 1.0) * self._fewer_threads
         return (self.fixed_s + rows * self.row_s) * times * float(random.lognormal(0, self.noise))
+
+    @property
+    def one_row_s(self) -> float:
+        """The time of a user's row that meets nobody."""
+        return (self.fixed_s + self.row_s) * self._fewer_threads
+
+    @property
+    def _fewer_threads(self) -> float:
+        return 1.9 if self.instances > 1 else 1.0
 
 
 @dataclass
@@ -106,7 +115,14 @@ class World:
     """Runs everything until `seconds`. `arrivals` are the moments at which users come."""
 
     def __init__(
-        self, controls: Controls, machine: Machine, arrivals: Iterable[float], seconds: float, seed: int = 0
+        self,
+        controls: Controls,
+        machine: Machine,
+        arrivals: Iterable[float],
+        seconds: float,
+        seed: int = 0,
+        *,
+        bulk: bool = True,
     ) -> None:
         self.controls, self.machine, self.seconds = controls, machine, seconds
         self.seen = Seen()
@@ -120,7 +136,7 @@ class World:
         self._counted = 0
         self._in_flight = 0
         self._pace: deque[float] = deque(maxlen=8)
-        self._resting = False
+        self._resting = not bulk
         for moment in arrivals:
             self.at(moment, self._user)
 
