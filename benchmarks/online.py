@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import grpc
@@ -60,6 +60,11 @@ class Seen:
     arrivals_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     latencies_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     errors: list[str] = field(default_factory=list)
+
+    def since(self, moment_s: float) -> Seen:
+        """What those saw who came after a moment."""
+        later = self.arrivals_s >= moment_s
+        return replace(self, arrivals_s=self.arrivals_s[later], latencies_s=self.latencies_s[later])
 
     def quantile_ms(self, quantile: float) -> float:
         """Of the latencies, in milliseconds; a request that failed took for ever."""

@@ -47,6 +47,9 @@ TOKENS = 64
 ROWS_PER_FILE = 128
 ALONE_ROWS = 200
 ENDS_S = 120.0
+BEFORE_S = 8.0
+"""Users come for so long before what they see counts: those who are there already, and not those who come."""
+
 PARTS_BEFORE = 3
 """A job is in its stride when so many parts are there."""
 
@@ -172,8 +175,10 @@ def taken(phase: Phase, stretch: Stretch, seed: int, url: str) -> Seen:
 
 def asked(stretch: Stretch, seed: int, url: str) -> Seen:
     """What users see."""
-    with users(url, "minilm", TOKENS, [stretch], seed) as seen:
+    stretches = [replace(stretch, seconds=BEFORE_S), stretch]
+    with users(url, "minilm", TOKENS, stretches, seed) as seen:
         pass
+    seen = seen.since(BEFORE_S)
     errors = len(seen.latencies_s) - int((seen.latencies_s > 0).sum())
     for error in seen.errors:
         print(f"    {error}")

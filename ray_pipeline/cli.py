@@ -22,7 +22,7 @@ EndpointUrl = Annotated[
 
 def mount(app: typer.Typer) -> None:
     """Adds the commands of this package."""
-    for command in (score, plan, status, verify):
+    for command in (score, plan, status, verify, pause, resume, limit):
         app.command()(command)
 
 
@@ -95,3 +95,32 @@ def verify(output: OutputUri, endpoint_url: EndpointUrl = None) -> None:
     from ray_pipeline.progress import verify as checked
 
     Overview(Console(), output).verified(checked(output, endpoint_url))
+
+
+def pause(output: OutputUri, endpoint_url: EndpointUrl = None) -> None:
+    """Let the job of an output folder send no more batches, wherever it runs, until `rayton resume`."""
+    _steer(output, endpoint_url, "paused; `rayton resume` lets it go on", paused=True)
+
+
+def resume(output: OutputUri, endpoint_url: EndpointUrl = None) -> None:
+    """Let a paused job go on."""
+    _steer(output, endpoint_url, "goes on", paused=False)
+
+
+def limit(
+    output: OutputUri,
+    most_in_flight: Annotated[
+        int | None, typer.Argument(min=0, help="Batches in flight at each node; leave it out for no limit by hand.")
+    ] = None,
+    endpoint_url: EndpointUrl = None,
+) -> None:
+    """Limit the batches that the job of an output folder has in flight at each node, beyond what online users need."""
+    said = "no limit by hand any more" if most_in_flight is None else f"at most {most_in_flight} in flight at each node"
+    _steer(output, endpoint_url, said, most_in_flight=most_in_flight)
+
+
+def _steer(output: str, endpoint_url: str | None, said: str, **changes: int | None) -> None:
+    from ray_pipeline.output.steering import steered
+
+    steered(output, endpoint_url, **changes)
+    print(f"{output}: {said}; a job that runs in the shared lane hears of it within seconds", flush=True)

@@ -28,11 +28,16 @@ from ray_pipeline.report import Report
 from ray_pipeline.roll import Roll, called_roll
 from ray_pipeline.scoring.actor import Scoring
 from ray_pipeline.servers import SameAddress, repository_of, resolve_versions, ways_to
+from ray_pipeline.sharing.lane import Manners
+from ray_pipeline.sharing.limit import Bound
 from ray_pipeline.sinks.formats import SINKS
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.spec import JobSpec
 from triton_models.errors import RaytonError
 from triton_models.storage import Storage, open_storage
+
+DEFAULT_SLOWDOWN = 1.5
+"""How many times as long users may wait beside a job in the shared lane that does not say."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,16 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             left = _begin(spec, output, kept, plan, again)
             _check_bearable(left.rejected, spec, plan)
             report.resolved(models, nodes)
-            if spec.sharing is not None:
+            if _own_lane(spec):
                 report.own_lane(spec.triton.url)
+            elif (manners := _manners(spec, output, home)) is not None:
+                report.shared_lane(manners)
             with called_roll(nodes) as roll, _servers(spec, repository, models, home, nodes, roll) as find_server:
                 ways, away = ways_to(find_server, spec.triton, nodes)
                 report.connected(list(ways.values()))
                 roll.begin(find_server, away)
                 report.remaining(left)
-                scored = _scored(spec, plan, output, models, len(nodes), find_server, roll, left)
+                scored = _scored(spec, plan, output, models, home, len(nodes), find_server, roll, left)
                 noted = Ledger(output, again=left.again).noted(roll.told(scored, report.node))
                 results = list(_bearable(report.watched(noted), spec, plan, left.rejected))
             totals = finish(output, SINKS[spec.output.format], plan, results)
@@ -143,14 +150,29 @@ def _check_bearable(rejected: int, spec: JobSpec, plan: Plan) -> None:
 
 
 def _stepped_back(spec: JobSpec, ray_address: str | None) -> AbstractContextManager[None]:
-    """With a lane of its own the whole job steps back; not the Ray of others, which they have started as they want."""
+    """Beside online users the whole job steps back; not the Ray of others, which they have started as they want."""
     return stepped_back() if spec.sharing is not None and ray_address is None else nullcontext()
+
+
+def _own_lane(spec: JobSpec) -> bool:
+    return spec.sharing is not None and spec.sharing.lane == "own"
+
+
+def _manners(spec: JobSpec, output: Storage, home: Path) -> Manners | None:
+    """How the job behaves at servers that have online users too; None: there are none to be minded."""
+    sharing = spec.sharing
+    if sharing is None or sharing.lane == "own":
+        return None
+    slo_s = None if sharing.online_slo_ms is None else sharing.online_slo_ms / 1e3
+    slowdown = None if slo_s is not None else sharing.max_slowdown or DEFAULT_SLOWDOWN
+    bound = Bound(sharing.quantile, slowdown, slo_s)
+    return Manners(output, bound, home, sharing.weight, sharing.priority, sharing.max_share, sharing.pause_file)
 
 
 def _servers(
     spec: JobSpec, repository: Storage, models: Sequence[JobModel], home: Path, nodes: Sequence[str], roll: Roll
 ) -> AbstractContextManager[FindServer]:
-    own_lane = spec.sharing is not None
+    own_lane = _own_lane(spec)
     if spec.triton.url is not None and not own_lane:
         return nullcontext(SameAddress(spec.triton.url))
     versions = {model.name: model.version for model in models}
@@ -162,6 +184,7 @@ def _scored(
     plan: Plan,
     output: Storage,
     models: Sequence[JobModel],
+    home: Path,
     nodes: int,
     find_server: FindServer,
     roll: Roll,
@@ -179,7 +202,8 @@ def _scored(
         keep=spec.input.keep,
         again=frozenset(left.again),
     )
-    scoring = Scoring(spec.triton.timeout_s, spec.triton.transport, spec.output.on_nonfinite)
+    manners = _manners(spec, output, home)
+    scoring = Scoring(spec.triton.timeout_s, spec.triton.transport, spec.output.on_nonfinite, manners)
     return score_chunks(left.chunks, flow, nodes, find_server, scoring, roll)
 
 

@@ -14,6 +14,7 @@ from ray_pipeline.output.left import Left
 from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh, named
+from ray_pipeline.sharing.lane import Manners
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.transport.choose import Choice
 
@@ -52,6 +53,13 @@ class Report:
         """Says that the job has servers of its own in the background. `online` is the server that is left alone."""
         left_alone = f"; {online} is left to its online users" if online is not None else ""
         self._say(f"lane    own: a second server on each node takes what nobody else wants{left_alone}")
+
+    def shared_lane(self, manners: Manners) -> None:
+        """Says what online users may notice of the job."""
+        bound = manners.bound
+        most = f"{bound.slo_s * 1e3:g} ms" if bound.slo_s is not None else f"{bound.max_slowdown:g} times as long"
+        self._say(f"lane    shared: {bound.quantile:.0%} of online users wait at most {most}; what limits the job")
+        self._say(f"        is told in {manners.home}/logs/limiter-*.jsonl of each node")
 
     def connected(self, ways: Sequence[Choice]) -> None:
         """Says how batches reach the servers of the nodes, and why so."""

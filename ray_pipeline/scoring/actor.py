@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from ray_pipeline.chunk import INTERNAL, ROW, STAGE, chunk_of
 from ray_pipeline.errors import FatalError, ServerAwayError
@@ -15,10 +17,10 @@ from ray_pipeline.models import JobModel
 from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, staged
 from ray_pipeline.retry import waited_for
 from ray_pipeline.scoring.model import NONFINITE, ModelScorer
+from ray_pipeline.sharing.lane import Manners, instances_of, shared_lane
 from ray_pipeline.spec import OnNonfinite
 from ray_pipeline.transport.base import WantedTransport
 from ray_pipeline.transport.choose import open_transport
-from ray_pipeline.transport.grpc import GrpcTransport
 from triton_models.config.tensors import inputs_of, outputs_of
 from triton_models.errors import RaytonError
 
@@ -28,13 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How an actor scores: how long a server that does not answer is waited for, how batches reach it, and what becomes
-    of a row whose answer holds NaN or infinite numbers.
+    """How an actor scores: how long a server that does not answer is waited for, how batches reach it, what becomes of
+    a row whose answer holds NaN or infinite numbers, and the job's manners where online users have the server too.
     """
 
     timeout_s: float
     transport: WantedTransport = "auto"
     on_nonfinite: OnNonfinite = "reject"
+    manners: Manners | None = None
 
 
 class Scorer:
@@ -91,8 +94,12 @@ def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring
     timeout_s, keep = scoring.timeout_s, scoring.on_nonfinite == "keep"
     transport = open_transport(address, scoring.transport, timeout_s)
     waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
-    served = [_as_served(model, transport, timeout_s) for model in models]
-    return [ModelScorer(model, transport, timeout_s, keep_nonfinite=keep) for model in served]
+    live = [waited_for(partial(transport.config, model.name, model.version, timeout_s), timeout_s) for model in models]
+    served = [_as_served(model, config, transport.address) for model, config in zip(models, live, strict=True)]
+    if scoring.manners is None:
+        return [ModelScorer(model, transport, timeout_s, keep_nonfinite=keep) for model in served]
+    lane = shared_lane(transport, scoring.manners, min(map(instances_of, live)))
+    return [ModelScorer(model, lane.transport, timeout_s, keep_nonfinite=keep, lane=lane) for model in served]
 
 
 def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer], *, fail_on_nonfinite: bool = False) -> pa.Table:
@@ -124,19 +131,18 @@ def _check_finite(table: pa.Table, refused: dict[int, Rejection]) -> None:
             )
 
 
-def _as_served(model: JobModel, transport: GrpcTransport, timeout_s: float) -> JobModel:
-    """The model with the largest batch that its operator allows.
+def _as_served(model: JobModel, live: ModelConfig, address: str) -> JobModel:
+    """The model with the largest batch that its operator allows, by the config that its server runs it with.
 
     Raises FatalError if the server's tensors are not those of the card, or if only one of them puts requests together.
     """
-    live = waited_for(lambda: transport.config(model.name, model.version, timeout_s), timeout_s)
     there = {*inputs_of(live), *outputs_of(live)}
     missing = [tensor for tensor in (*model.inputs, *model.wanted) if tensor not in there]
     if missing or (live.max_batch_size == 0) != (model.max_batch_size == 0):
         unlike = "puts requests together" if live.max_batch_size > 0 else "takes no batches"
         what = f"has no {missing[0]}" if missing else unlike
         raise FatalError(
-            f"version {model.version} of {model.name!r} on {transport.address} {what}, unlike its card in the "
+            f"version {model.version} of {model.name!r} on {address} {what}, unlike its card in the "
             "repository; does the server load another repository?"
         )
     return replace(model, max_batch_size=live.max_batch_size)

@@ -21,6 +21,7 @@ from ray_pipeline.scoring.finite import nonfinite_rows
 from ray_pipeline.scoring.inputs import Inputs, inputs_of
 from ray_pipeline.scoring.watch import QueueWatch
 from ray_pipeline.scoring.window import Trip, Window
+from ray_pipeline.sharing.lane import OPEN, Lane
 from ray_pipeline.transport.base import Pending, Request, Tensors, Transport
 
 NONFINITE = "NonFiniteAnswer"
@@ -48,7 +49,6 @@ class _Sent:
     rows: Rows
     request: Request
     pending: Pending
-    sent_s: float
     in_flight: int
 
 
@@ -56,15 +56,22 @@ class ModelScorer:
     """Scores chunks with one model over one transport.
 
     `timeout_s` is how long a server that does not answer is waited for. A row whose answer is not finite is refused
-    unless `keep_nonfinite`. How many batches are at the server at once is learned, and kept from chunk to chunk.
+    unless `keep_nonfinite`. How many batches are at the server at once is learned, and kept from chunk to chunk. The
+    `lane` says how many rows of a batch may go at once where others use the server too.
     """
 
     def __init__(
-        self, model: JobModel, transport: Transport, timeout_s: float, *, keep_nonfinite: bool = False
+        self,
+        model: JobModel,
+        transport: Transport,
+        timeout_s: float,
+        *,
+        keep_nonfinite: bool = False,
+        lane: Lane = OPEN,
     ) -> None:
         self._watch = QueueWatch(transport, model.name, model.version)
         self._model, self._transport, self._timeout_s = model, transport, timeout_s
-        self._keep_nonfinite = keep_nonfinite
+        self._keep_nonfinite, self._lane = keep_nonfinite, lane
         self._refusals_in_a_row = 0
         self._answered_before: Request | None = None
 
@@ -105,17 +112,31 @@ class ModelScorer:
     def _outcomes(self, inputs: Inputs) -> Iterator[tuple[Rows, Tensors | RefusedError]]:
         """The answer to each batch, or the refusal of a single row; as many are at the server as the window says."""
         in_flight: deque[_Sent] = deque()
-        for rows in inputs.batches():
-            while len(in_flight) >= self.window.size:
-                yield from self._settled(inputs, in_flight.popleft())
-            in_flight.append(self._sent(inputs, rows, len(in_flight) + 1))
+        batches = inputs.batches()
+        if batches:
+            # The batches go from long rows to short ones: in the middle is a usual one.
+            self._lane.introduce(self._request(inputs, batches[len(batches) // 2][:1]))
+        for batch in batches:
+            for rows, request in self._pieces(batch, self._request(inputs, batch)):
+                while len(in_flight) >= self.window.size:
+                    yield from self._settled(inputs, in_flight.popleft())
+                in_flight.append(self._sent(rows, request, len(in_flight) + 1))
         while in_flight:
             yield from self._settled(inputs, in_flight.popleft())
 
-    def _sent(self, inputs: Inputs, rows: Rows, in_flight: int) -> _Sent:
-        request = Request(self._model.name, self._model.version, inputs.tensors(rows), tuple(self._model.results))
-        sent_s = time.monotonic()
-        return _Sent(rows, request, self._transport.send(request), sent_s, in_flight)
+    def _pieces(self, rows: Rows, request: Request) -> Iterator[tuple[Rows, Request]]:
+        """A batch in as many requests as the lane wants at the moment at which each is about to be sent."""
+        start = 0
+        while start < len(rows):
+            end = start + self._lane.rows_at_once(request)
+            yield rows[start:end], _rows_of(request, start, end)
+            start = end
+
+    def _request(self, inputs: Inputs, rows: Rows) -> Request:
+        return Request(self._model.name, self._model.version, inputs.tensors(rows), tuple(self._model.results))
+
+    def _sent(self, rows: Rows, request: Request, in_flight: int) -> _Sent:
+        return _Sent(rows, request, self._transport.send(request), in_flight)
 
     def _settled(self, inputs: Inputs, sent: _Sent) -> Iterator[tuple[Rows, Tensors | RefusedError]]:
         """Waits for a batch; one that is refused is sent again in halves until the guilty rows stand alone."""
@@ -127,7 +148,7 @@ class ModelScorer:
                 yield sent.rows, refusal
                 return
             for half in np.array_split(sent.rows, 2):
-                yield from self._settled(inputs, self._sent(inputs, half, sent.in_flight))
+                yield from self._settled(inputs, self._sent(half, self._request(inputs, half), sent.in_flight))
             return
         self._refusals_in_a_row, self._answered_before = 0, sent.request
         yield sent.rows, answer
@@ -138,7 +159,7 @@ class ModelScorer:
         except RetryableError:
             deaths = _DEATHS if len(sent.rows) == 1 else 1
             return sent_again(self._transport, sent.request, self._timeout_s, deaths)
-        self._watch.answered(Trip(time.monotonic() - sent.sent_s, sent.in_flight))
+        self._watch.answered(Trip(time.monotonic() - sent.pending.sent_s, sent.in_flight))
         return answer
 
     def _count(self, refusal: RefusedError) -> None:
@@ -156,9 +177,13 @@ class ModelScorer:
     def _still_answers(self) -> bool:
         if self._answered_before is None:
             return False
-        one_row = {name: array[:1] for name, array in self._answered_before.inputs.items()}
         try:
-            sent_again(self._transport, replace(self._answered_before, inputs=one_row), self._timeout_s, _DEATHS)
+            sent_again(self._transport, _rows_of(self._answered_before, 0, 1), self._timeout_s, _DEATHS)
         except RefusedError:
             return False
         return True
+
+
+def _rows_of(request: Request, start: int, end: int) -> Request:
+    """A request of some rows of another, in the same memory."""
+    return replace(request, inputs={name: array[start:end] for name, array in request.inputs.items()})

@@ -12,11 +12,12 @@ _HALVINGS = 40
 
 
 def batch_budget_s(quiet_s: NDArray[np.float64], quantile: float, allowed_s: float) -> float:
-    """The longest time S that bulk's batches may run, one after the other, for `quantile` of the users' latencies to stay
-    within `allowed_s`; 0 where users wait longer without bulk. All in seconds; `quiet_s` are latencies without bulk.
+    """The longest time S that bulk's batches may run, one after the other, for `quantile` of the users' latencies to
+    stay within `allowed_s`; 0 where users wait longer without bulk. All in seconds; `quiet_s` are latencies without it.
 
-    A batch that runs cannot be interrupted. Users who come at moments of their own find it anywhere in its time (Poisson
-    arrivals see time averages: R. Wolff, Operations Research 30, 1982), and so wait for a rest that is uniform on (0, S):
+    A batch that runs cannot be interrupted. Users who come at moments of their own find it anywhere in its time
+    (Poisson arrivals see time averages: R. Wolff, Operations Research 30, 1982), and so wait for a rest that is uniform
+    on (0, S):
 
         P(latency <= t) = mean over x in quiet of min(1, max(0, (t - x) / S))
 

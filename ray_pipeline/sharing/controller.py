@@ -1,21 +1,20 @@
-"""What bulk may do at one server at this moment: samples and counts in, a limit out. Pure arithmetic, no clock of its own.
+"""What bulk may do at one server at this moment: samples and counts in, a limit out. Pure arithmetic without a clock.
 
-Moments (`now_s`) are seconds on any clock that never goes back. Whoever calls it asks the server for its counts some four
-times a second, sends a canary (a request of one real row, as a user's) whenever one is due, and asks for the limit at
-each event.
+Moments (`now_s`) are seconds on any clock that never goes back. Whoever calls it asks the server for its counts some
+four times a second, sends a canary (a request of one real row, as a user's) whenever one is due, and asks for the limit
+at each event.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 from ray_pipeline.sharing.budget import batch_budget_s
 from ray_pipeline.sharing.limit import UNLIMITED, Bound, Bounds, Limit, Outcome
 from ray_pipeline.sharing.patience import Patience
-from ray_pipeline.sharing.quiet import Quiet
+from ray_pipeline.sharing.regimes import LEAST_RATE, Regime, Regimes
 from ray_pipeline.sharing.trim import Trim
-from ray_pipeline.sharing.users import FAST_S, SLOW_S, Users
+from ray_pipeline.sharing.users import SLOW_S, Users
 
 CANARIES_PER_S = 1.0
 """While bulk runs: each costs the server a row."""
@@ -33,14 +32,6 @@ SILENCE_AT_LEAST_S = 0.75
 SILENCE_AT_MOST_S = 3.0
 REFRESH_S = (5.0, 10.0, 20.0, 40.0, 60.0)
 """Bulk is silent again so long after the last silence, at first sooner."""
-
-OTHER_RATE = 1.6
-"""A rate of users that is so many times another is another: it has a baseline of its own."""
-
-LEAST_RATE = 2.0
-"""Users a second below which rates are not told apart: a few seconds hold too few of them."""
-
-AVERAGE_S = 30.0
 
 MARGIN = 0.97
 """The share of what is allowed that is aimed at."""
@@ -60,34 +51,13 @@ TOO_SLOW = Limit(0, 0.0, "beside a batch of one row users would wait longer than
 NOBODY = Limit(UNLIMITED, math.inf, "nobody is online")
 
 
-@dataclass
-class Regime:
-    """What is known of the server while users come at about one rate."""
-
-    rate: float
-    trims: list[Trim]
-    quiet: Quiet = field(default_factory=Quiet)
-    silences: int = 0
-    silent_s: float = -math.inf
-    seen_s: float = 0.0
-    age_s: float = 0.0
-
-    def follow(self, now_s: float, rate: float) -> None:
-        """Takes what the rate is now: the average of all that was seen, and later of the last half minute or so."""
-        span_s, self.seen_s = min(now_s - self.seen_s, SLOW_S), now_s
-        self.age_s = min(self.age_s + span_s, AVERAGE_S)
-        if self.age_s > 0:
-            self.rate += (max(rate, LEAST_RATE) - self.rate) * span_s / self.age_s
-
-
 class Controller:
-    """The limit of one server. `bounds` are those of its jobs, one at least; `instances` run batches at the same time."""
+    """The limit of one server. `bounds` are those of its jobs, one at least; `instances` run batches side by side."""
 
     def __init__(self, bounds: Bounds, instances: int, now_s: float) -> None:
         self._bounds, self._instances = tuple(bounds), instances
         self._users = Users()
-        self._regimes: list[Regime] = []
-        self._regime = self._regime_of(0.0)
+        self._regimes = Regimes(self._new_trims)
         self._silence_s: float | None = now_s
         self._taken_before = 0
         self._met_silence = False
@@ -106,14 +76,13 @@ class Controller:
         """Takes other bounds, when jobs come and go."""
         if tuple(bounds) != self._bounds or instances != self._instances:
             self._bounds, self._instances = tuple(bounds), instances
-            for regime in self._regimes:
+            for regime in self._regimes.all:
                 regime.trims = self._new_trims()
 
     def counted(self, now_s: float, requests: int) -> None:
         """Takes how many requests of all clients the server has answered since it was started."""
         if self._users.counted(now_s, requests):
-            self._regimes.clear()
-            self._regime = self._regime_of(0.0)
+            self._regimes.forget()
             self._begin_silence(now_s)
 
     def canary_due(self, now_s: float) -> bool:
@@ -221,23 +190,9 @@ class Controller:
 
     def _follow_users(self, now_s: float) -> None:
         """Another rate of users is another regime, known or new."""
-        regime = self._regime
-        if (self._silence_s is not None and not regime.silences) or not self._users.anybody(now_s):
+        if (self._silence_s is not None and not self._regime.silences) or not self._users.anybody(now_s):
             return  # what comes of it will be seen at its end
-        slow, fast = self._users.rate(now_s, SLOW_S), self._users.rate(now_s, FAST_S)
-        if fast > slow and surprising(fast, FAST_S, 2 * max(regime.rate, slow), math.inf):
-            self._enter(now_s, fast)
-        elif surprising(slow, SLOW_S, regime.rate, regime.age_s) and not _near(regime, slow):
-            falling = slow < regime.rate and fast < slow
-            if not falling or not surprising(fast, FAST_S, slow, SLOW_S) or self._known(fast):
-                self._enter(now_s, fast if falling else slow)
-        else:
-            regime.follow(now_s, slow)
-
-    def _enter(self, now_s: float, rate: float) -> None:
-        self._regime = self._regime_of(rate)
-        self._regime.seen_s = now_s
-        if not self._regime.silences:
+        if self._regimes.follow(now_s, self._users) and not self._regime.silences:
             self._begin_silence(now_s)
 
     def _follow_silence(self, now_s: float) -> None:
@@ -268,35 +223,12 @@ class Controller:
         self._silence_s, self._taken_before = now_s, self._regime.quiet.taken
         self._next_canary_s = now_s
 
-    def _regime_of(self, rate: float) -> Regime:
-        """The regime known for a rate, or a new one."""
-        known = self._known(rate)
-        if known is None:
-            known = Regime(max(rate, LEAST_RATE), self._new_trims())
-            self._regimes.append(known)
-        return known
-
-    def _known(self, rate: float) -> Regime | None:
-        near = [regime for regime in self._regimes if _near(regime, rate)]
-        return min(near, key=lambda regime: abs(regime.rate - rate), default=None)
-
     def _new_trims(self) -> list[Trim]:
         return [Trim(bound.quantile) for bound in self._bounds]
 
-
-def _near(regime: Regime, rate: float) -> bool:
-    return regime.rate / OTHER_RATE <= max(rate, LEAST_RATE) <= regime.rate * OTHER_RATE
-
-
-def surprising(rate: float, span_s: float, usual: float, seen_s: float) -> bool:
-    """Whether so many users a second, over `span_s` seconds, hardly come by chance where the `usual` rate is what was seen
-    over `seen_s` seconds.
-
-    Counts of Poisson arrivals have the standard deviation sqrt(mean), and so has that from which the usual rate comes;
-    one of more than four is seen once in ten thousand.
-    """
-    mean = usual * span_s
-    return abs(rate * span_s - mean) > 4 * math.sqrt(mean * (1 + span_s / max(seen_s, FAST_S))) + 1
+    @property
+    def _regime(self) -> Regime:
+        return self._regimes.present
 
 
 def _alike(one: Limit, other: Limit) -> bool:

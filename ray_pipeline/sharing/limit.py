@@ -16,8 +16,8 @@ UNLIMITED = 16
 
 @dataclass(frozen=True)
 class Bound:
-    """The most that users may wait: a `quantile` of their latency is at most `slo_s` seconds, or `max_slowdown` times what
-    it is when bulk is silent.
+    """The most that users may wait: a `quantile` of their latency is at most `slo_s` seconds, or `max_slowdown` times
+    what it is when bulk is silent.
     """
 
     quantile: float

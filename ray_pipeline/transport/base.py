@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from ray_pipeline.sharing.limit import Outcome
 
 Tensors = dict[str, np.ndarray[Any, Any]]
 TransportName = Literal["grpc", "shared_memory"]
@@ -36,7 +39,15 @@ class Queued:
 
 
 class Pending(Protocol):
-    """A batch in flight."""
+    """A batch in flight. `sent_s` is the moment at which it was sent, on this machine's monotonic clock."""
+
+    sent_s: float
+
+    def when_answered(self, call: Callable[[float, Outcome], None]) -> None:
+        """Calls `call` once, with the seconds since the batch was sent and how it ended, as soon as it has: at once and
+        from any thread, whether anybody waits for the result or not.
+        """
+        ...
 
     def result(self) -> Tensors:
         """Waits for the answer: the outputs asked for, the batch on their first axis.

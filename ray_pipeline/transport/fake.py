@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-from ray_pipeline.errors import InferenceError
+from ray_pipeline.errors import InferenceError, RetryableError
+from ray_pipeline.sharing.limit import Outcome
 from ray_pipeline.transport.base import Pending, Queued, Request, Tensors
 
 
@@ -23,12 +25,13 @@ class FakeTransport:
     def send(self, request: Request) -> Pending:
         """Answers at once; the result is handed out when it is asked for."""
         self.requests.append(request)
+        sent_s = time.monotonic()
         try:
             answer = self._answer(request)
             self._answered += 1
-            return _FakePending(answer, None)
+            return _FakePending(answer, None, sent_s)
         except InferenceError as error:
-            return _FakePending({}, error)
+            return _FakePending({}, error, sent_s)
 
     def check_ready(self, timeout_s: float) -> None:
         """It always is."""
@@ -42,8 +45,14 @@ class FakeTransport:
 
 
 class _FakePending:
-    def __init__(self, tensors: Tensors, error: InferenceError | None) -> None:
-        self._tensors, self._error = tensors, error
+    def __init__(self, tensors: Tensors, error: InferenceError | None, sent_s: float) -> None:
+        self._tensors, self._error, self.sent_s = tensors, error, sent_s
+
+    def when_answered(self, call: Callable[[float, Outcome], None]) -> None:
+        if self._error is None:
+            call(time.monotonic() - self.sent_s, "success")
+        else:
+            call(time.monotonic() - self.sent_s, "dropped" if isinstance(self._error, RetryableError) else "ignored")
 
     def result(self) -> Tensors:
         if self._error is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RetryableError
+from ray_pipeline.sharing.limit import Outcome
 from ray_pipeline.transport import wire
 from ray_pipeline.transport.base import Queued, Request, Tensors
 
@@ -45,6 +47,13 @@ OUTCOMES: dict[grpc.StatusCode, type[InferenceError]] = {
     grpc.StatusCode.OK: FatalError,
 }
 """What each status means for the rows of a request; OK as an error would be a broken server."""
+
+
+def outcome_of(code: grpc.StatusCode) -> Outcome:
+    """What a status says about the load of a server."""
+    if code is grpc.StatusCode.OK:
+        return "success"
+    return "dropped" if OUTCOMES[code] is RetryableError else "ignored"
 
 
 def error_of(error: grpc.RpcError, address: str) -> InferenceError:
@@ -87,8 +96,9 @@ class GrpcTransport:
 
     def send(self, request: Request) -> GrpcPending:
         """Puts a batch in flight."""
+        sent_s = time.monotonic()
         message = wire.encoded(wire.head_of(request), list(request.inputs.values()))
-        return GrpcPending(self._call_of(message), self, request)
+        return GrpcPending(self._call_of(message), self, request, sent_s)
 
     def versions(self, model: str, timeout_s: float) -> list[int]:
         """The versions of a model that the server has ready, smallest first. Raises InferenceError."""
@@ -155,13 +165,17 @@ class GrpcTransport:
 class GrpcPending:
     """A request in flight on a channel."""
 
-    def __init__(self, call: Any, transport: GrpcTransport, request: Request) -> None:
-        self._call, self._transport = call, transport
+    def __init__(self, call: Any, transport: GrpcTransport, request: Request, sent_s: float) -> None:
+        self._call, self._transport, self.sent_s = call, transport, sent_s
         self._model, self._version = request.model, request.version  # and not its tensors
 
     def result(self) -> Tensors:
         """Waits for the answer."""
         return wire.decoded(self._answer())
+
+    def when_answered(self, call: Callable[[float, Outcome], None]) -> None:
+        """Calls from a thread of the channel."""
+        self._call.add_done_callback(lambda done: call(time.monotonic() - self.sent_s, outcome_of(done.code())))
 
     def _answer(self) -> Any:
         try:

@@ -6,6 +6,7 @@ Strings, and outputs whose size only the answer tells, travel inside the message
 from __future__ import annotations
 
 import logging
+import time
 import weakref
 from typing import Any
 
@@ -59,6 +60,7 @@ class SharedMemoryTransport(GrpcTransport):
 
     def send(self, request: Request) -> GrpcPending:
         """Writes a batch into memory and puts it in flight."""
+        sent_s = time.monotonic()
         head = wire.head_of(request)
         leased = self._leased(request)
         if leased is None:
@@ -72,7 +74,7 @@ class SharedMemoryTransport(GrpcTransport):
                 if tensor.name in spans:
                     _point(tensor.parameters, region, spans[tensor.name])
         inline = [array for name, array in request.inputs.items() if name not in layout.inputs]
-        return _SharedPending(self._call_of(wire.encoded(head, inline)), self, request, region, layout)
+        return _SharedPending(self._call_of(wire.encoded(head, inline)), self, request, sent_s, region, layout)
 
     def error_about(self, error: grpc.RpcError, model: str, version: int) -> InferenceError:
         """Our error for a failed call; a server that was started again knows none of the regions."""
@@ -123,9 +125,15 @@ class SharedMemoryTransport(GrpcTransport):
 
 class _SharedPending(GrpcPending):
     def __init__(
-        self, call: Any, transport: SharedMemoryTransport, request: Request, region: Region, layout: Layout
+        self,
+        call: Any,
+        transport: SharedMemoryTransport,
+        request: Request,
+        sent_s: float,
+        region: Region,
+        layout: Layout,
     ) -> None:
-        super().__init__(call, transport, request)
+        super().__init__(call, transport, request, sent_s)
         self._shared, self._region, self._outputs = transport, region, layout.outputs
         self._tensors: Tensors | None = None
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from queue import Queue
 
 import numpy as np
 import pytest
 
 from ray_pipeline.errors import FatalError, RefusedError, RetryableError
+from ray_pipeline.sharing.limit import Outcome
 from ray_pipeline.transport.base import Request, Tensors, Transport
 from ray_pipeline.transport.fake import FakeTransport
 from ray_pipeline.transport.grpc import GrpcTransport
@@ -131,6 +135,27 @@ def test_a_refusal_comes_with_the_result_and_spares_the_others(transport: Transp
 
 
 @pytest.mark.parametrize(
+    ("request_", "outcome"),
+    [(lookup(1), "success"), (lookup(10), "ignored")],
+    ids=["answered", "refused"],
+)
+def test_how_a_request_ended_is_told_without_waiting_for_its_result(
+    transport: Transport, request_: Request, outcome: Outcome
+) -> None:
+    told: Queue[tuple[float, Outcome]] = Queue()
+    began_s = time.monotonic()
+    pending = transport.send(request_)
+    pending.when_answered(lambda *how: told.put(how))
+    seconds, found = told.get(timeout=TIMEOUT_S)
+    assert found == outcome
+    assert 0 <= seconds <= time.monotonic() - began_s
+    assert began_s <= pending.sent_s <= time.monotonic()
+    assert told.empty()
+    with suppress(RefusedError):
+        pending.result()
+
+
+@pytest.mark.parametrize(
     "x",
     [np.ones((MAX_BATCH + 1, 4), np.float32), np.ones((1, 5), np.float32), np.ones((1, 4), np.int64)],
     ids=["too large", "wrong shape", "wrong type"],
@@ -145,6 +170,14 @@ def test_a_model_or_version_that_is_not_served_ends_the_job(transport: Transport
     pending = transport.send(affine_request(np.ones((1, 4), np.float32), model=model, version=version))
     with pytest.raises(FatalError):
         pending.result()
+
+
+def test_a_server_that_is_not_there_has_dropped_the_request(free_port: int) -> None:
+    told: Queue[Outcome] = Queue()
+    transport = GrpcTransport(f"127.0.0.1:{free_port}")
+    transport.send(lookup(1)).when_answered(lambda _, outcome: told.put(outcome))
+    assert told.get(timeout=TIMEOUT_S) == "dropped"
+    transport.close()
 
 
 def test_a_server_that_is_not_there_may_come_back(free_port: int) -> None:

@@ -14,9 +14,12 @@ SETTLED_S = 10.0
 """What is seen before is the controller's learning."""
 
 
+MINILM = Machine()
+
+
 @dataclass(frozen=True)
 class Trial:
-    """What users and bulk saw together, and each alone; `utilisation` is the users' share of one row after the other."""
+    """What users and bulk saw together, and what each saw alone."""
 
     shared: Seen
     alone: Seen
@@ -37,7 +40,7 @@ def trial(
     bound: Bound,
     users_per_s: Callable[[float], float] | float,
     seconds: float = 120.0,
-    machine: Machine = Machine(),
+    machine: Machine = MINILM,
     seed: int = 0,
     disturb: Callable[[World], None] = lambda world: None,
 ) -> Trial:
@@ -50,7 +53,7 @@ def trial(
     return Trial(world.run(), alone, exclusive, seconds)
 
 
-def users_at(utilisation: float, machine: Machine = Machine()) -> float:
+def users_at(utilisation: float, machine: Machine = MINILM) -> float:
     """Users a second who take this share of the time of an instance, one row at a time."""
     return utilisation / machine.one_row_s
 

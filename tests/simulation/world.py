@@ -1,7 +1,7 @@
 """A server, its users, bulk and the limiter between them, on a clock of their own.
 
-The server is like Triton on processors: instances that run one batch at a time and cannot be interrupted, one queue, and
-users' rows that wait together run as one batch. Its times are those of MiniLM at 64 tokens on two cores.
+The server is like Triton on processors: instances that run one batch at a time and cannot be interrupted, one queue,
+and users' rows that wait together run as one batch. Its times are those of MiniLM at 64 tokens on two cores.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Protocol
 
@@ -165,7 +166,7 @@ class World:
         self.down = False
 
     def _tick(self, now: float) -> None:
-        """A canary leaves by the clock: one that left with a user's request would meet that user more often than others do."""
+        """A canary leaves by the clock: one that left with a user's request would meet more users than others do."""
         if self.controls.canary_due(now):
             self.controls.canary_sent(now)
             self._ask(Asked("canary", 1, now, self._canary_answered), now)
@@ -233,7 +234,7 @@ class World:
             rows = sum(asked.rows for asked in together)
             seconds = self.machine.seconds(rows, now, self._running, self._random)
             self._running += 1
-            self.at(now + seconds, lambda at, batch=together: self._finished(at, batch))
+            self.at(now + seconds, partial(self._finished, batch=together))
 
     def _finished(self, now: float, batch: Sequence[Asked]) -> None:
         self._running -= 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from ray_pipeline.errors import RetryableError
+from ray_pipeline.sharing.limit import Outcome
 from ray_pipeline.transport.base import Pending, Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
 
@@ -23,7 +25,10 @@ class WatchedTransport(FakeTransport):
 
 class _WatchedPending:
     def __init__(self, transport: WatchedTransport, pending: Pending) -> None:
-        self._transport, self._pending = transport, pending
+        self._transport, self._pending, self.sent_s = transport, pending, pending.sent_s
+
+    def when_answered(self, call: Callable[[float, Outcome], None]) -> None:
+        self._pending.when_answered(call)
 
     def result(self) -> Tensors:
         self._transport.in_flight -= 1
@@ -66,6 +71,10 @@ class MortalTransport(FakeTransport):
 class _MortalPending:
     def __init__(self, transport: MortalTransport, request: Request, life: int) -> None:
         self._transport, self._request, self._life = transport, request, life
+        self.sent_s = time.monotonic()
+
+    def when_answered(self, call: Callable[[float, Outcome], None]) -> None:
+        raise NotImplementedError("nothing reaches this server before its result is asked for")
 
     def result(self) -> Tensors:
         return self._transport.answered(self._request, self._life)

@@ -70,8 +70,8 @@ def not_finite(request: Request) -> Tensors:
     return {"y": np.where(x == 3, np.float32("nan"), x)}
 
 
-def scorers(**options: bool) -> list[ModelScorer]:
-    return [ModelScorer(NUMBERS, FakeTransport(not_finite), 1.0, **options)]
+def scorers(*, keep_nonfinite: bool = False) -> list[ModelScorer]:
+    return [ModelScorer(NUMBERS, FakeTransport(not_finite), 1.0, keep_nonfinite=keep_nonfinite)]
 
 
 def test_an_answer_that_is_not_finite_rejects_its_row() -> None:

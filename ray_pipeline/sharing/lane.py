@@ -1,0 +1,189 @@
+"""What a job minds at a server that others use too: how many rows go at once, and when."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray_pipeline.sharing.helm import Helm
+from ray_pipeline.sharing.holder import Holder
+from ray_pipeline.sharing.limit import Bound, Limit, Outcome
+from ray_pipeline.sharing.messages import Hello
+from ray_pipeline.sharing.pace import Pace
+from ray_pipeline.transport import wire
+from ray_pipeline.transport.base import Pending, Queued, Request, Transport
+from triton_models.storage import Storage
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How a job shares servers: what their users may notice, and its part beside other jobs. `home` is Rayton's folder
+    on the node; the job is paused there while `pause_file` exists.
+    """
+
+    output: Storage
+    bound: Bound
+    home: Path
+    weight: float = 1.0
+    priority: int = 0
+    max_share: float = 1.0
+    pause_file: Path | None = None
+
+
+class Lane(Protocol):
+    """A job's way to a server."""
+
+    def introduce(self, row: Request) -> None:
+        """Takes a request of one real row, before the first batch is sent."""
+        ...
+
+    def rows_at_once(self, request: Request) -> int:
+        """How many rows of a batch may go in one request at this moment, one at least."""
+        ...
+
+
+class OpenLane:
+    """Nobody else is to be minded."""
+
+    def introduce(self, row: Request) -> None:
+        """Nobody asks."""
+
+    def rows_at_once(self, request: Request) -> int:
+        """All of them."""
+        return rows_of(request)
+
+
+class Permit(Protocol):
+    """The right to have one batch in flight."""
+
+    def give(self, took_s: float, outcome: Outcome) -> None:
+        """Gives it back, from any thread."""
+        ...
+
+
+class Permits(Protocol):
+    """Who hands out permits; the real one is `Holder`."""
+
+    @property
+    def limit(self) -> Limit:
+        """What holds now."""
+        ...
+
+    def take(self, expected_s: float) -> Permit:
+        """Waits for a permit."""
+        ...
+
+
+class SharedLane:
+    """Batches need permits from the limiter of their node, and are as large as it lets them run.
+
+    Everything that goes through `transport` takes a permit first, and gives it back as soon as its answer is there.
+    """
+
+    def __init__(self, transport: Transport, permits_of: Callable[[Request], Permits]) -> None:
+        self.transport = PermittedTransport(transport, self)
+        self._permits_of = permits_of
+        self._permits: Permits | None = None
+        self._pace = Pace()
+        self._introducing = threading.Lock()
+
+    def introduce(self, row: Request) -> None:
+        """The first row is what the limiter measures the server with. Raises FatalError if there is no limiter."""
+        with self._introducing:
+            if self._permits is None:
+                self._permits = self._permits_of(row)
+
+    def rows_at_once(self, request: Request) -> int:
+        """As many as run within what the limiter gives a batch."""
+        assert self._permits is not None, "a lane is introduced before it is used"
+        batch_s = self._permits.limit.batch_s
+        rows = rows_of(request)
+        return rows if math.isinf(batch_s) else min(rows, self._pace.rows(elements_of(request) // rows, batch_s))
+
+    def take(self, request: Request) -> Permit:
+        """Waits for the permit for a request. Raises FatalError if there is no limiter to be had."""
+        assert self._permits is not None, "a lane is introduced before it is used"
+        return self._permits.take(self._pace.seconds(elements_of(request)))
+
+    def answered(self, permit: Permit, request: Request, took_s: float, outcome: Outcome) -> None:
+        """Gives a permit back; called from any thread."""
+        if outcome == "success":
+            self._pace.learn(elements_of(request), took_s)
+        permit.give(took_s, outcome)
+
+
+class PermittedTransport:
+    """A transport whose requests wait for permits."""
+
+    def __init__(self, transport: Transport, lane: SharedLane) -> None:
+        self.address = transport.address
+        self._transport, self._lane = transport, lane
+
+    def send(self, request: Request) -> Pending:
+        """Waits for a permit and puts the batch in flight."""
+        permit = self._lane.take(request)
+        try:
+            pending = self._transport.send(request)
+        except BaseException:
+            permit.give(0.0, "ignored")
+            raise
+        pending.when_answered(partial(self._lane.answered, permit, request))
+        return pending
+
+    def check_ready(self, timeout_s: float) -> None:
+        """As the transport does."""
+        self._transport.check_ready(timeout_s)
+
+    def queued(self, model: str, version: int) -> Queued:
+        """As the transport does."""
+        return self._transport.queued(model, version)
+
+    def close(self) -> None:
+        """As the transport does."""
+        self._transport.close()
+
+
+OPEN = OpenLane()
+
+
+def shared_lane(transport: Transport, manners: Manners, instances: int) -> SharedLane:
+    """A lane of a job to a server whose model runs on so many instances."""
+
+    def permits_of(row: Request) -> Holder:
+        canary = wire.encoded(wire.head_of(row), list(row.inputs.values()))
+        hello = Hello(
+            job=manners.output.uri,
+            pid=os.getpid(),
+            bound=manners.bound,
+            instances=instances,
+            canary=canary,
+            weight=manners.weight,
+            priority=manners.priority,
+            max_share=manners.max_share,
+        )
+        holder = Holder(transport.address, hello, manners.home)
+        Helm(manners.output, manners.pause_file, holder).start()
+        return holder
+
+    return SharedLane(transport, permits_of)
+
+
+def rows_of(request: Request) -> int:
+    """The rows of a batch."""
+    return len(next(iter(request.inputs.values())))
+
+
+def elements_of(request: Request) -> int:
+    """The elements of its largest tensor, which its time goes with."""
+    return max(array.size for array in request.inputs.values())
+
+
+def instances_of(config: Any) -> int:
+    """How many batches a server runs at once for a model, by its live config."""
+    return max(1, sum(int(group.count) * max(1, len(group.gpus)) for group in config.instance_group))
