@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from triton_models.server.keeper import AUTOGROUP, LEAST, set_autogroup
+from triton_models.server.keeper import AUTOGROUP, set_autogroup, step_back
 
 
 @contextmanager
 def stepped_back() -> Iterator[None]:
-    """Lets the session of this process, and all that is started in it, step back until the end of the block.
+    """Lets this process, and all that is started in the block, run only when nobody else wants to.
 
     Where the kernel groups processes by session (Linux's autogroup) it shares the processors among sessions first, and
     niceness counts only within one: Ray's workers, nice as they are, would take their share beside a server of online
-    users. Elsewhere, as in containers and services, nothing is changed: there the weights of control groups decide.
+    users. So the session steps back too, until the end of the block; the process stays as it is. In containers and
+    services the weights of control groups decide besides.
     """
-    if not AUTOGROUP.exists():
-        yield
-        return
-    before = int(AUTOGROUP.read_text().split()[-1])
-    set_autogroup(LEAST)
+    before = int(AUTOGROUP.read_text().split()[-1]) if AUTOGROUP.exists() else None
+    step_back()
     try:
         yield
     finally:
-        set_autogroup(before)
+        if before is not None:
+            set_autogroup(before)

@@ -58,7 +58,7 @@ class Controller:
         self._bounds, self._instances = tuple(bounds), instances
         self._users = Users()
         self._regimes = Regimes(self._new_trims)
-        self._silence_s: float | None = now_s
+        self._silence_s: float | None = None
         self._taken_before = 0
         self._met_silence = False
         self._in_flight = 0
@@ -71,6 +71,7 @@ class Controller:
         self._too_slow = Patience()
         self._limit = Limit(0, 0.0, "the server is not yet known")
         self._budget: tuple[object, float] | None = None
+        self._begin_silence(now_s)
 
     def rebound(self, bounds: Bounds, instances: int) -> None:
         """Takes other bounds, when jobs come and go."""
@@ -109,10 +110,10 @@ class Controller:
             return
         self._drops = 0
         self._away.succeeded()
-        if self._in_flight == 0 and self._busy_s + SETTLED_S <= sent_s:
-            self._regime.quiet.add(latency_s)
-        elif self._silence_s is None and self._regime.quiet.taken > 0:
+        if self._limit.in_flight > 0 and self._regime.quiet.taken > 0:
             self._learn(now_s, latency_s)
+        elif self._silence_s is not None and self._in_flight == 0 and self._busy_s + SETTLED_S <= sent_s:
+            self._regime.quiet.add(latency_s)
 
     def batch_sent(self, now_s: float) -> None:
         """A batch of bulk is on its way."""
@@ -190,8 +191,8 @@ class Controller:
 
     def _follow_users(self, now_s: float) -> None:
         """Another rate of users is another regime, known or new."""
-        if (self._silence_s is not None and not self._regime.silences) or not self._users.anybody(now_s):
-            return  # what comes of it will be seen at its end
+        if self._silence_s is not None or not self._users.anybody(now_s):
+            return
         if self._regimes.follow(now_s, self._users) and not self._regime.silences:
             self._begin_silence(now_s)
 
@@ -221,6 +222,7 @@ class Controller:
 
     def _begin_silence(self, now_s: float) -> None:
         self._silence_s, self._taken_before = now_s, self._regime.quiet.taken
+        self._regime.quiet.begin()
         self._next_canary_s = now_s
 
     def _new_trims(self) -> list[Trim]:

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 from collections import deque
+from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
 
-KEPT = 120
-"""Samples; older ones go, so that a server that grows slower or faster by itself is followed."""
+KEPT = 5
+"""Silences; older ones go, so that a server that grows slower or faster by itself is followed."""
+
+SLOW = 1.5
+"""How many times as slow as usual even the fastest sample is when a machine does something else."""
+
+MOST = 64
+"""Samples of one silence that are kept."""
 
 
 class Quiet:
-    """Latencies of single rows that met none of bulk's batches, in seconds, the newest last.
+    """Latencies of single rows that met none of bulk's batches, in seconds, silence by silence.
 
-    Only such samples: a baseline that takes in what bulk causes would let bulk cause ever more.
+    Only such samples: a baseline that takes in what bulk causes would let bulk cause ever more. And none of a silence
+    in which even the fastest was slow: the machine had something else to do for a moment, and users know it otherwise.
     """
 
     def __init__(self) -> None:
-        self._samples: deque[float] = deque(maxlen=KEPT)
+        self._silences: deque[list[float]] = deque(maxlen=KEPT)
         self.taken = 0
 
+    def begin(self) -> None:
+        """Another silence begins."""
+        if not self._silences or self._silences[-1]:
+            self._silences.append([])
+
     def add(self, latency_s: float) -> None:
-        """Takes a sample."""
-        self._samples.append(latency_s)
-        self.taken += 1
+        """Takes a sample of the present silence."""
+        if len(self._silences[-1]) < MOST:
+            self._silences[-1].append(latency_s)
+            self.taken += 1
 
     def samples(self) -> NDArray[np.float64]:
-        """All of them, shape [samples]."""
-        return np.array(self._samples)
+        """Those that count, shape [samples]."""
+        silences = [silence for silence in self._silences if silence]
+        usual_s = median_low(min(silence) for silence in silences) if silences else 0.0
+        return np.array([one for silence in silences if min(silence) <= SLOW * usual_s for one in silence])
 
     def quantile(self, quantile: float) -> float:
-        """A quantile in seconds. There must be a sample."""
-        return float(np.quantile(self._samples, quantile))
+        """A quantile of them in seconds. There must be a sample."""
+        return float(np.quantile(self.samples(), quantile))

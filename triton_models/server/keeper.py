@@ -106,16 +106,16 @@ def _forward(signals: dict[signal.Signals, signal.Signals], process: int) -> Non
 def _prepare_child(libc: ctypes.CDLL, background: bool) -> None:
     """Between fork and exec: the server dies with its keeper, and hears signals that the keeper holds back."""
     if background:
-        _step_back()
+        step_back()
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Takes only time that nobody else wants, for this process and all that it will start; needs no privilege.
 
-    Where the kernel groups processes by session, it first shares the processors among the groups, and this one holds
-    the keeper and its server alone: then the group has to step back too.
+    A processor that runs nothing but such processes counts as idle when others look for one. Where the kernel groups
+    processes by session, it first shares the processors among the groups: then the group has to step back too.
     """
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if AUTOGROUP.exists():
