@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,6 +47,10 @@ TOKENS = 64
 ROWS_PER_FILE = 128
 ALONE_ROWS = 200
 ENDS_S = 120.0
+QUANTILES = ("p50", "p95", "p99")
+ONE, TWO = f"1 instance, {THREADS} threads", "2 instances, 1 thread"
+TUNINGS = {ONE: Tuning(threads=THREADS), TWO: Tuning(instances=2, threads=1)}
+
 BEFORE_S = 8.0
 """Users come for so long before what they see counts: those who are there already, and not those who come."""
 
@@ -64,16 +68,6 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Phase:
-    """Users at a share of the machine (0: none), and what runs beside them."""
-
-    name: str
-    utilisation: float
-    way: Way | None
-    goals: Goals | None = None
-
-
-@dataclass(frozen=True)
 class Goals:
     """The most that the latencies of users may be of those alone, and the least that bulk gets of what is left."""
 
@@ -81,6 +75,16 @@ class Goals:
     p95: float
     p99: float
     bulk: float
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """Users at a share of the machine (0: none), and what runs beside them."""
+
+    name: str
+    utilisation: float
+    way: Way | None
+    goals: Goals | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,16 @@ class Seen:
     bulk_rows_per_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A server of the users, and the phases that are taken with it; the first one is bulk alone."""
+
+    name: str
+    url: str
+    row_s: float
+    phases: Sequence[Phase]
+
+
 def main(
     repeats: Annotated[int, typer.Option(help="Turns of each phase.")] = 5,
     seconds: Annotated[float, typer.Option(help="How long users come in each turn.")] = 40.0,
@@ -102,57 +116,71 @@ def main(
 ) -> None:
     """Prepares, measures, reports."""
     runtime = ensure_runtime(home(), print)
-    with TemporaryDirectory() as temporary:
+    with TemporaryDirectory() as temporary, ExitStack() as servers:
         folder = Path(temporary)
         write_texts(folder / "texts", rows)
-        version = exported(folder / "models", Tuning(threads=THREADS))
-        with NodeServer.start(runtime, ServerOptions(folder / "models", folder / "triton.log")) as server:
-            url = server.grpc_url
-            row_s = seconds_alone(url)
-            phases = phases_of(folder, version, url)
-            turns = taken_in_turns(phases, repeats, seconds, row_s, url)
-    report(phases, turns, row_s, repeats, seconds)
+        settings = []
+        for name, tuning in TUNINGS.items():
+            version = exported(folder / name / "models", tuning)
+            options = ServerOptions(folder / name / "models", folder / name / "triton.log")
+            server = servers.enter_context(NodeServer.start(runtime, options))
+            phases = phases_of(name, folder / "texts", folder / name, version, server.grpc_url)
+            settings.append(Setting(name, server.grpc_url, seconds_alone(server.grpc_url), phases))
+        turns = taken_in_turns(settings, repeats, seconds)
+    report(settings, turns, repeats, seconds)
 
 
-def phases_of(folder: Path, version: Path, url: str) -> list[Phase]:
-    """All that is measured, in the order of the first turn."""
-    places = {"source": folder / "texts", "repository": version.parent.parent}
+def phases_of(setting: str, texts: Path, folder: Path, version: Path, url: str) -> list[Phase]:
+    """All that is measured with a server, in the order of the first turn."""
+    repository = version.parent.parent
 
-    def rayton(name: str, sharing: str) -> Way:
+    def rayton(name: str, sharing: str = "") -> Way:
         output = folder / name
-        job = write_job(
-            folder / f"{name}.toml", **places, output=output, model=MODEL, rows_per_chunk=ROWS_PER_FILE, url=url
-        )
+        places = {"source": texts, "repository": repository, "output": output}
+        job = write_job(folder / f"{name}.toml", **places, model=MODEL, rows_per_chunk=ROWS_PER_FILE, url=url)
         with job.open("a") as file:
-            file.write(sharing)
+            file.write(f"[sharing]\n{sharing}\n" if sharing else "")
         return Way(name, module("rayton", "score", job), output)
 
-    naive_words = ("--source", places["source"], "--output", folder / "naive", "--version", version, "--clients", 4)
-    naive = Way("naive", module("benchmarks.rivals", "tritonclient", *naive_words, "--url", url), folder / "naive")
-    own = rayton("own", '[sharing]\nlane = "own"\n')
+    exclusive = Phase("exclusive", 0.0, rayton("exclusive"))
+    if setting == TWO:
+        shared = rayton("shared", 'lane = "shared"\nmax_slowdown = 1.5')
+        return [
+            exclusive,
+            Phase("alone", 0.12, None),
+            Phase("shared lane", 0.12, shared, Goals(1.15, 1.5, 2.0, 0.5 / 0.88)),
+        ]
+    words = ("--source", texts, "--output", folder / "naive", "--version", version, "--clients", 4, "--url", url)
+    naive = Way("naive", module("benchmarks.rivals", "tritonclient", *words), folder / "naive")
+    own, shared = rayton("own", 'lane = "own"'), rayton("shared", 'lane = "shared"\nmax_slowdown = 3')
     return [
-        Phase("exclusive", 0.0, rayton("exclusive", "")),
-        Phase("alone, 12 %", 0.12, None),
-        Phase("naive, 12 %", 0.12, naive),
-        Phase("own lane, 12 %", 0.12, own, Goals(1.2, 1.15, 1.25, 0.8)),
-        Phase("alone, 50 %", 0.5, None),
-        Phase("own lane, 50 %", 0.5, own, Goals(1.3, 1.3, 1.5, 0.65)),
+        exclusive,
+        Phase("nobody, shared lane", 0.0, shared, Goals(0, 0, 0, 0.92)),
+        Phase("alone", 0.12, None),
+        Phase("naive", 0.12, naive),
+        Phase("own lane", 0.12, own, Goals(1.2, 1.15, 1.25, 0.8)),
+        Phase("shared lane", 0.12, shared, Goals(3.0, 3.0, 3.5, 0.85)),
+        Phase("alone", 0.5, None),
+        Phase("own lane", 0.5, own, Goals(1.3, 1.3, 1.5, 0.65)),
     ]
 
 
-def taken_in_turns(
-    phases: Sequence[Phase], repeats: int, seconds: float, row_s: float, url: str
-) -> dict[str, list[Seen]]:
+Turns = dict[tuple[str, Phase], list[Seen]]
+"""What was seen in each phase of each setting."""
+
+
+def taken_in_turns(settings: Sequence[Setting], repeats: int, seconds: float) -> Turns:
     """Takes all phases `repeats` times, in turn there and in turn back; the users of one turn are the same in all."""
-    turns: dict[str, list[Seen]] = {phase.name: [] for phase in phases}
+    order = [(setting, phase) for setting in settings for phase in setting.phases]
+    turns: Turns = {(setting.name, phase): [] for setting, phase in order}
     for repeat in range(repeats):
-        for phase in phases[:: -1 if repeat % 2 else 1]:
-            stretch = Stretch(phase.utilisation / row_s, seconds)
-            seen = taken(phase, stretch, repeat, url)
-            turns[phase.name].append(seen)
+        for setting, phase in order[:: -1 if repeat % 2 else 1]:
+            seen = taken(phase, Stretch(phase.utilisation / setting.row_s, seconds), repeat, setting.url)
+            turns[setting.name, phase].append(seen)
             print(
-                f"{phase.name:20} {seen.requests:5} users  p50 {seen.p50_ms:6.1f}  p95 {seen.p95_ms:6.1f}  "
-                f"p99 {seen.p99_ms:6.1f} ms  {seen.errors} errors  bulk {seen.bulk_rows_per_s:6.1f} rows/s",
+                f"{setting.name:24} {phase.name:20} {phase.utilisation:4.0%} {seen.requests:5} users  "
+                f"p50 {seen.p50_ms:6.1f}  p95 {seen.p95_ms:6.1f}  p99 {seen.p99_ms:6.1f} ms  {seen.errors} errors  "
+                f"bulk {seen.bulk_rows_per_s:6.1f} rows/s",
                 flush=True,
             )
     return turns
@@ -252,44 +280,70 @@ def median_of(turns: Sequence[Seen], field: str) -> float:
     return float(statistics.median(getattr(seen, field) for seen in turns))
 
 
-def report(phases: Sequence[Phase], turns: dict[str, list[Seen]], row_s: float, repeats: int, seconds: float) -> None:
+def report(settings: Sequence[Setting], turns: Turns, repeats: int, seconds: float) -> None:
     """Writes the JSON and prints the table: medians of the turns, and ratios to the same users alone."""
     table = Table(box=SIMPLE_HEAD)
-    for heading in ("phase", "p50 ms", "p95 ms", "p99 ms", "errors", "bulk rows/s", "p50", "p95", "p99", "bulk/left"):
-        table.add_column(heading, justify="left" if heading == "phase" else "right")
-    exclusive = median_of(turns["exclusive"], "bulk_rows_per_s")
+    for heading in (
+        "server",
+        "users",
+        "beside",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "errors",
+        "rows/s",
+        *QUANTILES,
+        "of left",
+    ):
+        table.add_column(heading, justify="left" if heading in ("server", "beside") else "right")
     compared = []
-    for phase in phases:
-        taken = turns[phase.name]
-        at_ms = {name: median_of(taken, f"{name}_ms") for name in ("p50", "p95", "p99")}
-        alone = turns.get(f"alone, {phase.utilisation:.0%}".replace("%", " %"))
-        ratios: dict[str, float] = {}
-        if phase.way is not None and alone:
-            ratios = {name: at / median_of(alone, f"{name}_ms") for name, at in at_ms.items()}
-            left = (1 - phase.utilisation) * exclusive
-            ratios["bulk"] = median_of(taken, "bulk_rows_per_s") / left
-        compared.append({"phase": phase.name, **at_ms, "ratios": ratios, "goals": phase.goals and asdict(phase.goals)})
-        table.add_row(
-            phase.name,
-            *(f"{at:.1f}" if at else "" for at in at_ms.values()),
-            str(sum(seen.errors for seen in taken)),
-            f"{median_of(taken, 'bulk_rows_per_s'):.1f}" if phase.way else "",
-            *(shown(name, ratio, phase.goals) for name, ratio in ratios.items()),
-        )
+    for setting in settings:
+        exclusive = median_of(turns[setting.name, setting.phases[0]], "bulk_rows_per_s")
+        alone = {phase.utilisation: turns[setting.name, phase] for phase in setting.phases if phase.way is None}
+        for phase in setting.phases:
+            taken = turns[setting.name, phase]
+            at_ms = {name: median_of(taken, f"{name}_ms") for name in QUANTILES} if phase.utilisation else {}
+            ratios: dict[str, float] = {}
+            if phase.way is not None:
+                ratios = {name: at / median_of(alone[phase.utilisation], f"{name}_ms") for name, at in at_ms.items()}
+                ratios["bulk"] = median_of(taken, "bulk_rows_per_s") / ((1 - phase.utilisation) * exclusive)
+            compared.append(
+                {"server": setting.name, "phase": phase.name, "utilisation": phase.utilisation, **at_ms}
+                | {"ratios": ratios, "goals": phase.goals and asdict(phase.goals)}
+            )
+            table.add_row(
+                setting.name,
+                f"{phase.utilisation:.0%}",
+                phase.name,
+                *(f"{at_ms[name]:.1f}" if at_ms else "" for name in QUANTILES),
+                str(sum(seen.errors for seen in taken)),
+                f"{median_of(taken, 'bulk_rows_per_s'):.1f}" if phase.way else "",
+                *(shown(name, ratios.get(name), phase.goals) for name in (*QUANTILES, "bulk")),
+            )
     what = {
-        "what": f"all-MiniLM-L6-v2, {TOKENS} tokens; users alone in ms, in each phase in ms and as a ratio to alone",
-        "seconds_of_one_row": row_s,
+        "what": f"all-MiniLM-L6-v2, {TOKENS} tokens; latencies of users in ms, and as ratios to the same users alone",
+        "seconds_of_one_row": {setting.name: setting.row_s for setting in settings},
         "repeats": repeats,
         "seconds": seconds,
-        "turns": {name: [asdict(seen) for seen in taken] for name, taken in turns.items()},
+        "turns": [
+            {
+                "server": name,
+                "phase": phase.name,
+                "utilisation": phase.utilisation,
+                "seen": [asdict(one) for one in taken],
+            }
+            for (name, phase), taken in turns.items()
+        ],
         "compared": compared,
     }
     save("sharing", what)
-    Console(width=140).print(table)
+    Console(width=150).print(table)
 
 
-def shown(name: str, ratio: float, goals: Goals | None) -> str:
+def shown(name: str, ratio: float | None, goals: Goals | None) -> str:
     """A ratio, and whether it misses its goal."""
+    if ratio is None:
+        return ""
     if goals is None:
         return f"{ratio:.2f}"
     goal = getattr(goals, name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import triton_models.doctor.cli
 import triton_models.history.cli
 from triton_models.home import rayton_home
 
@@ -33,10 +34,11 @@ Gpu = Annotated[bool, typer.Option("--gpu", help="With CUDA, for a machine that 
 
 
 def mount(app: typer.Typer) -> None:
-    """Adds `serve` and `runtime` to a command line."""
+    """Adds `serve`, `runtime`, `models` and `doctor` to a command line."""
     app.command()(serve)
     app.add_typer(runtime_app, name="runtime")
     triton_models.history.cli.mount(app)
+    triton_models.doctor.cli.mount(app)
 
 
 def serve(
@@ -205,7 +207,28 @@ def _report(server: NodeServer, follower: Follower | None) -> None:
         kept = f"{follower.cache.uri} in {follower.cache.folder}"
         console.print(f"{'copy':8} {kept}", soft_wrap=True, highlight=False)
     console.print(f"{'log':8} {server.options.log_file}", soft_wrap=True, highlight=False)
+    for name, caution in _cautions(server):
+        console.print(f"{'caution':8} {name}: {caution}", soft_wrap=True, highlight=False, markup=False)
     console.print("ready; Ctrl-C stops the server")
+
+
+def _cautions(server: NodeServer) -> Iterator[tuple[str, str]]:
+    """What in the live configs makes a model unsafe for online users, with its name."""
+    from tritonclient.grpc import InferenceServerClient
+    from tritonclient.utils import InferenceServerException
+
+    from triton_models.config.cautions import sharing_cautions
+    from triton_models.server import health
+
+    with InferenceServerClient(server.grpc_url) as client:
+        for model in health.current_models(server.models):
+            try:
+                config = health.live_config(client, model)
+            except InferenceServerException as error:
+                yield model.name, f"its config cannot be looked over ({error.message()})"
+                continue
+            for caution in sharing_cautions(config):
+                yield model.name, caution
 
 
 def _progress(line: str) -> None:

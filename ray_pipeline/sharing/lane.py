@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ray_pipeline.sharing.helm import Helm
 from ray_pipeline.sharing.holder import Holder
@@ -182,8 +182,3 @@ def rows_of(request: Request) -> int:
 def elements_of(request: Request) -> int:
     """The elements of its largest tensor, which its time goes with."""
     return max(array.size for array in request.inputs.values())
-
-
-def instances_of(config: Any) -> int:
-    """How many batches a server runs at once for a model, by its live config."""
-    return max(1, sum(int(group.count) * max(1, len(group.gpus)) for group in config.instance_group))

@@ -44,7 +44,9 @@ def main() -> int:
     door.listen()
     if os.fork():
         os._exit(0)
-    with suppress(PermissionError):  # Ray's workers, which start it, are nice; a canary that is late looks like load
+    # Ray's workers, which start it, are nice and step back; a canary that is late because of that looks like load.
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     asyncio.run(serve(door, address, log_file, linger_s))
     return 0

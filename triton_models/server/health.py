@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc import InferenceServerClient, InferInput, model_config_pb2
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 from tritonclient.utils import InferenceServerException
 
 from triton_models.server.errors import BrokenModelError
@@ -50,18 +51,29 @@ def loaded_models(client: InferenceServerClient) -> list[LoadedModel]:
     return sorted(models, key=lambda model: (model.name, int(model.version or 0)))
 
 
+def current_models(models: Iterable[LoadedModel]) -> list[LoadedModel]:
+    """The version of each model that answers a client who names none: the newest that is ready. Takes them in order."""
+    return list({model.name: model for model in models if model.is_ready}.values())
+
+
+def live_config(client: InferenceServerClient, model: LoadedModel) -> ModelConfig:
+    """The config that a server runs a model version with. Raises InferenceServerException."""
+    config: ModelConfig = client.get_model_config(model.name, model.version, client_timeout=ASK_S).config
+    return config
+
+
 def readable_reason(reason: str) -> str:
     """Triton's reason for a model that failed to load, without the stack frames that its Python backend appends."""
     message = reason.split(FRAMES)[0].strip()
     return message.removeprefix("Internal: ").removeprefix("ConfigError: ").removeprefix("LoadError: ")
 
 
-def probe(client: InferenceServerClient, model: LoadedModel, timeout_s: float = 60.0) -> None:
-    """Sends one real request to a model version.
+def probe(client: InferenceServerClient, model: LoadedModel, timeout_s: float = 60.0) -> list[InferInput]:
+    """Sends one real request of one row to a model version; gives the inputs of the request that was answered.
 
     Raises BrokenModelError if it answers none of several, or if another version answers.
     """
-    config = client.get_model_config(model.name, model.version, client_timeout=ASK_S).config
+    config = live_config(client, model)
     refusals: list[str] = []
     for fill, length in PROBES:
         inputs = list(_probe_inputs(config, fill, length))
@@ -73,15 +85,15 @@ def probe(client: InferenceServerClient, model: LoadedModel, timeout_s: float = 
         answered = answer.get_response().model_version
         if answered != model.version:
             raise BrokenModelError(f"{model.name} version {model.version} was asked, but version {answered} answers")
-        return
+        return inputs
     raise BrokenModelError(f"{model.name} version {model.version} was loaded but answers no request: {refusals[0]}")
 
 
-def _probe_inputs(config: Any, fill: int, length: int) -> Iterator[InferInput]:
+def _probe_inputs(config: ModelConfig, fill: int, length: int) -> Iterator[InferInput]:
     for tensor in config.input:
         if tensor.optional:
             continue
-        dtype = dtype_of(model_config_pb2.DataType.Name(tensor.data_type))
+        dtype = dtype_of(DataType.Name(tensor.data_type))
         shape = [length if size == -1 else size for size in tensor.dims]
         if config.max_batch_size > 0:
             shape.insert(0, 1)

@@ -30,7 +30,7 @@ def check_there(addresses: Sequence[str], name: str) -> None:
     """Raises UnreachableError for the first address where no server answers; asked before a version is published."""
     for address in addresses:
         try:
-            with _client(address) as client:
+            with open_client(address) as client:
                 _ask_life(client, address, name)
         except UnreachableError as error:
             raise UnreachableError(f"{error} (nothing was published)") from error
@@ -52,7 +52,7 @@ def load_everywhere(
     """
     loaded: list[str] = []
     with ExitStack() as stack:
-        clients = {address: stack.enter_context(_client(address)) for address in addresses}
+        clients = {address: stack.enter_context(open_client(address)) for address in addresses}
         for address, client in clients.items():
             _ask_life(client, address, name)
         for address, client in clients.items():
@@ -72,7 +72,7 @@ def load_versions(address: str, name: str, versions: Sequence[int], timeout_s: f
 
     `probe` false leaves out the answer. Raises like `load_everywhere`; VersionMissingError without waiting.
     """
-    with _client(address) as client, _explained(address, name, timeout_s):
+    with open_client(address) as client, _explained(address, name, timeout_s):
         client.load_model(name, client_timeout=timeout_s)
         ready = _ready(client, name)
         for version in versions:
@@ -146,7 +146,8 @@ def _probe(client: InferenceServerClient, address: str, name: str, version: int)
         ) from error
 
 
-def _client(address: str) -> InferenceServerClient:
+def open_client(address: str) -> InferenceServerClient:
+    """A client for the gRPC of a server, `address` being HOST:PORT. Raises UnreachableError for anything else."""
     if not _ADDRESS.fullmatch(address):
         raise UnreachableError(f"{address!r} is not the address of a server's gRPC; give HOST:PORT, as in node:8001")
     return InferenceServerClient(address)
@@ -186,8 +187,13 @@ def error_of(error: InferenceServerException, address: str, name: str, timeout_s
     if "Request for unknown model" in said:
         return VersionMissingError(f"{address} has let go of a version of {name} that it had just loaded ({said})")
     if status == "StatusCode.UNAVAILABLE":
-        return UnreachableError(f"no server answers at {address} ({said}); is it running, and is this its gRPC port?")
+        return nobody_at(address, said)
     return BrokenModelError(_broken(address, name, said))
+
+
+def nobody_at(address: str, said: str) -> UnreachableError:
+    """Our error for an address where nothing is, or something that is no server's gRPC."""
+    return UnreachableError(f"no server answers at {address} ({said}); is it running, and is this its gRPC port?")
 
 
 def _broken(address: str, name: str, said: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,7 @@ import pytest
 from ray_pipeline.errors import RefusedError, RetryableError
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.model import ModelScorer
-from ray_pipeline.sharing.lane import OPEN, SharedLane, elements_of, instances_of, rows_of
+from ray_pipeline.sharing.lane import OPEN, SharedLane, elements_of, rows_of
 from ray_pipeline.sharing.limit import Limit, Outcome
 from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
@@ -112,11 +111,3 @@ def test_a_chunk_goes_in_pieces_and_every_row_is_answered_once() -> None:
     assert permits.first is not None
     assert rows_of(permits.first) == 1
     assert permits.given == ["success"] * ROWS
-
-
-@pytest.mark.parametrize(
-    ("groups", "instances"), [([], 1), ([(2, [])], 2), ([(1, [0, 1])], 2), ([(2, [0, 1]), (1, [])], 5)]
-)
-def test_instances_of_a_live_config(groups: list[tuple[int, list[int]]], instances: int) -> None:
-    config = SimpleNamespace(instance_group=[SimpleNamespace(count=count, gpus=gpus) for count, gpus in groups])
-    assert instances_of(config) == instances

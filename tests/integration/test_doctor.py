@@ -1,0 +1,91 @@
+"""`rayton doctor` and `rayton serve` say which models online users may share with bulk, and which not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import served_models
+from tests.support.command import run_rayton
+from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
+from tests.support.serving import Serving, serving
+from triton_models.server.runtime import Runtime
+
+CLEAN = "max_batch_size: 8\ndynamic_batching { }\n" + AFFINE + ONE_CPU
+ROW = tensors("input", "x", "FP32", [256]) + tensors("output", "y", "FP32", [256])
+LEVELS = "max_batch_size: 8\ndynamic_batching { priority_levels: 2 default_priority_level: 1 }\n" + ROW + ONE_CPU
+NOTHING = "max_batch_size: 8\ndynamic_batching { }\n" + LOOKUP + ONE_CPU
+CAUTION = "dynamic_batching.priority_levels is 2: single requests can stall for 500 ms"
+
+
+@pytest.fixture(scope="module")
+def served(runtime: Runtime, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server with a clean model, one with priority levels, and one that answers no request."""
+    repository = tmp_path_factory.mktemp("doctor") / "models"
+    write_version(repository, "clean", served_models.affine(), CLEAN)
+    write_version(repository, "levels", served_models.slow(rounds=300), LEVELS)
+    write_version(repository, "mute", served_models.table_lookup(rows=0), NOTHING)
+    with serving(home, repository, "--no-probe") as served:
+        yield served
+
+
+def doctor(home: Path, address: str, *options: str) -> subprocess.CompletedProcess[str]:
+    done = run_rayton(home, "doctor", address, *options, timeout_s=120)
+    print(done.stdout, done.stderr, sep="\n")
+    return done
+
+
+def test_a_server_says_at_its_start_what_is_unsafe_and_nothing_of_what_is_clean(served: Serving) -> None:
+    (line,) = (line for line in served.lines if line.startswith("caution"))
+    assert line.startswith(f"caution  levels: {CAUTION}")
+    assert served.lines[-2:] == [line, "ready; Ctrl-C stops the server"]
+
+
+def test_a_clean_model_is_safe_to_share(home: Path, served: Serving) -> None:
+    done = doctor(home, served.report["gRPC"], "--model", "clean", "--requests", "60")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"about \d+ s for 1 model\n", done.stderr)
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert re.fullmatch(r"clean +1 +1 +60( +[\d.]+){4} +0 +0", lines[1])
+    assert lines[3] == "clean: safe to share"
+    assert lines[4].startswith("in a shared lane, instance_group has 1 instance: ")
+    assert len(lines) == 5
+
+
+def test_a_model_with_priority_levels_is_named_as_unsafe(home: Path, served: Serving) -> None:
+    done = doctor(home, served.report["gRPC"], "--model", "levels", "--model", "clean", "--requests", "90")
+    assert done.returncode == 1
+    assert "about" in done.stderr.splitlines()[0]
+    assert done.stderr.splitlines()[1].startswith(
+        "error: 1 of 2 examined is not safe to share with online users: levels; change what is said above"
+    )
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[lines.index("levels: not safe to share") + 1].startswith(CAUTION)
+    assert "clean: safe to share" in lines
+
+
+def test_a_model_that_answers_no_request_cannot_be_examined(home: Path, served: Serving) -> None:
+    done = doctor(home, served.report["gRPC"])
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: mute version 1 was loaded but answers no request: ")
+    assert done.stderr.endswith("cannot be examined: name the others with --model\n")
+
+
+def test_an_unknown_model_is_a_clear_error(home: Path, served: Serving) -> None:
+    address = served.report["gRPC"]
+    done = doctor(home, address, "--model", "other")
+    assert done.returncode == 1
+    assert done.stderr == f"error: {address} serves no model other; it serves clean, levels, mute\n"
+
+
+def test_no_server_at_the_address_is_a_clear_error(home: Path, served: Serving, free_port: int) -> None:
+    for port in (str(free_port), served.report["HTTP"].rpartition(":")[2]):
+        done = doctor(home, f"127.0.0.1:{port}")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"error: no server answers at 127.0.0.1:{port} ")
+        assert done.stderr.endswith("is it running, and is this its gRPC port?\n")
+    assert doctor(home, "http://127.0.0.1:1").stderr.startswith("error: 'http://127.0.0.1:1' is not the address")
