@@ -1,6 +1,6 @@
 """Users at one rate: they notice no more than they may, and bulk gets most of what they leave.
 
-Medians over seeds of two minutes each; the figures that are wanted of a real server are in the README.
+Medians over seeds of two minutes each; the figures of a real server are in the README.
 """
 
 from __future__ import annotations
