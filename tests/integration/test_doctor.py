@@ -7,12 +7,25 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
 from tests.support import served_models
 from tests.support.command import run_rayton
-from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
+from tests.support.served_models import (
+    AFFINE,
+    LOOKUP,
+    ONE_CPU,
+    WAITS,
+    tensors,
+    write_python_version,
+    write_version,
+)
 from tests.support.serving import Serving, serving
+from tests.support.triton import start
+from triton_models.doctor.measure import Row, at_moments, one_by_one
+from triton_models.server import health
 from triton_models.server.runtime import Runtime
 
 CLEAN = "max_batch_size: 8\ndynamic_batching { }\n" + AFFINE + ONE_CPU
@@ -61,7 +74,7 @@ def test_a_model_with_priority_levels_is_named_as_unsafe(home: Path, served: Ser
     assert done.returncode == 1
     assert "about" in done.stderr.splitlines()[0]
     assert done.stderr.splitlines()[1].startswith(
-        "error: 1 of 2 examined is not safe to share with online users: levels; change what is said above"
+        "error: not safe to share with online users: levels (1 of 2 examined); change what is said above"
     )
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert lines[lines.index("levels: not safe to share") + 1].startswith(CAUTION)
@@ -89,3 +102,24 @@ def test_no_server_at_the_address_is_a_clear_error(home: Path, served: Serving, 
         assert done.stderr.startswith(f"error: no server answers at 127.0.0.1:{port} ")
         assert done.stderr.endswith("is it running, and is this its gRPC port?\n")
     assert doctor(home, "http://127.0.0.1:1").stderr.startswith("error: 'http://127.0.0.1:1' is not the address")
+
+
+def test_a_latency_counts_from_the_moment_at_which_a_request_was_to_be_sent(runtime: Runtime, tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    one = "max_batch_size: 8\n" + tensors("input", "x", "FP32", [1]) + tensors("output", "y", "FP32", [1]) + ONE_CPU
+    write_python_version(repository, "waits", WAITS.replace("SECONDS", "0.1"), one)
+    with start(runtime, repository) as server, InferenceServerClient(server.grpc_url) as client:
+        row = Row(client, "waits", "1", health.probe(client, server.models[0]))
+        assert one_by_one(row) >= 0.1
+        timings = at_moments(row, np.array([0.0, 0.0, 0.0]))
+    assert timings.failures == []
+    assert (np.sort(timings.latencies_s) >= [0.1, 0.2, 0.3]).all()
+
+
+def test_requests_that_fail_are_kept_with_what_the_server_said(served: Serving) -> None:
+    with InferenceServerClient(served.report["gRPC"]) as client:
+        inputs = health.probe(client, health.LoadedModel("clean", "1", True, ""))
+        timings = at_moments(Row(client, "mute", "1", inputs), np.array([0.0, 0.01]))
+    assert timings.latencies_s == []
+    assert len(timings.failures) == 2
+    assert "mute" in timings.failures[0]

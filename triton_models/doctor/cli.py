@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from triton_models.doctor.verdict import Diagnosis
 
+WIDTH = 200
+"""Columns, also where a terminal has fewer: figures that wrap are better than figures that are cut off."""
+
 
 def mount(app: typer.Typer) -> None:
     """Adds `doctor` to a command line."""
@@ -36,12 +39,12 @@ def doctor(
     from triton_models.doctor.examine import examine
 
     found = examine(url, model or (), requests, rate, _progress)
-    Console().print(report(found), soft_wrap=True)
+    Console(width=WIDTH).print(report(found), soft_wrap=True)
     unsafe = [one.model for one in found if not one.is_safe]
     if unsafe:
         raise UnsafeToShareError(
-            f"{len(unsafe)} of {len(found)} examined {'is' if len(unsafe) == 1 else 'are'} not safe to share with "
-            f"online users: {', '.join(unsafe)}; change what is said above, load again, and run the doctor again"
+            f"not safe to share with online users: {', '.join(unsafe)} ({len(unsafe)} of {len(found)} examined); "
+            "change what is said above, load the model again, and run the doctor again"
         )
 
 
