@@ -14,7 +14,7 @@ from ray_pipeline.sharing.limit import UNLIMITED, Bound
 from tests.simulation.trial import medians, trial, users_at
 from tests.simulation.world import Exclusive, Machine, World
 
-SEEDS = range(3)
+SEEDS = range(5)
 
 
 def test_on_one_instance_batches_are_as_long_as_the_bound_lets_them() -> None:
