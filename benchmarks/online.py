@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from benchmarks.measure import ROOT, module
+from ray_pipeline.transport import wire
 
-METHOD = "/inference.GRPCInferenceService/ModelInfer"
 PATIENCE_S = 120.0
 
 
@@ -120,7 +120,7 @@ class Client:
     """One connection, and what came of each request."""
 
     def __init__(self, url: str, message: bytes) -> None:
-        self._infer = grpc.insecure_channel(url).unary_unary(METHOD)
+        self._infer = grpc.insecure_channel(url).unary_unary(wire.METHOD)
         self._message = message
         self._answered = threading.Semaphore(0)
         self.errors: list[str] = []

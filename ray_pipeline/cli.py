@@ -120,7 +120,7 @@ def limit(
 
 
 def _steer(output: str, endpoint_url: str | None, said: str, **changes: int | None) -> None:
-    from ray_pipeline.output.steering import steered
+    from ray_pipeline.output.steering import steer
 
-    steered(output, endpoint_url, **changes)
+    steer(output, endpoint_url, **changes)
     print(f"{output}: {said}; a job that runs in the shared lane hears of it within seconds", flush=True)

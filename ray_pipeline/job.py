@@ -83,16 +83,17 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             left = _begin(spec, output, kept, plan, again)
             _check_bearable(left.rejected, spec, plan)
             report.resolved(models, nodes)
+            manners = _manners(spec, output, home)
             if _own_lane(spec):
                 report.own_lane(spec.triton.url)
-            elif (manners := _manners(spec, output, home)) is not None:
+            elif manners is not None:
                 report.shared_lane(manners)
             with called_roll(nodes) as roll, _servers(spec, repository, models, home, nodes, roll) as find_server:
                 ways, away = ways_to(find_server, spec.triton, nodes)
                 report.connected(list(ways.values()))
                 roll.begin(find_server, away)
                 report.remaining(left)
-                scored = _scored(spec, plan, output, models, home, len(nodes), find_server, roll, left)
+                scored = _scored(spec, plan, output, models, manners, len(nodes), find_server, roll, left)
                 noted = Ledger(output, again=left.again).noted(roll.told(scored, report.node))
                 results = list(_bearable(report.watched(noted), spec, plan, left.rejected))
             totals = finish(output, SINKS[spec.output.format], plan, results)
@@ -184,7 +185,7 @@ def _scored(
     plan: Plan,
     output: Storage,
     models: Sequence[JobModel],
-    home: Path,
+    manners: Manners | None,
     nodes: int,
     find_server: FindServer,
     roll: Roll,
@@ -202,7 +203,6 @@ def _scored(
         keep=spec.input.keep,
         again=frozenset(left.again),
     )
-    manners = _manners(spec, output, home)
     scoring = Scoring(spec.triton.timeout_s, spec.triton.transport, spec.output.on_nonfinite, manners)
     return score_chunks(left.chunks, flow, nodes, find_server, scoring, roll)
 

@@ -35,13 +35,8 @@ def read_steering(output: Storage) -> Steering:
     raise OutputError(f"{output.uri}/{STEERING_FILE} makes no sense ({found}); delete it")
 
 
-def write_steering(output: Storage, steering: Steering) -> None:
-    """Says it to all actors of the job, which look every few seconds."""
-    output.write(STEERING_FILE, (json.dumps(asdict(steering)) + "\n").encode())
-
-
-def steered(uri: str, endpoint_url: str | None, **changes: Any) -> Steering:
-    """Changes what is said of the job of an output folder; gives what holds then.
+def steer(uri: str, endpoint_url: str | None, **changes: Any) -> None:
+    """Changes what is said of the job of an output folder; its actors look every few seconds.
 
     Raises OutputError if the folder is not that of a job.
     """
@@ -49,5 +44,4 @@ def steered(uri: str, endpoint_url: str | None, **changes: Any) -> Steering:
     if output.stat(JOB_FILE) is None:
         raise OutputError(f"{output.uri} is not the output of a job: it has no {JOB_FILE}")
     steering = replace(read_steering(output), **changes)
-    write_steering(output, steering)
-    return steering
+    output.write(STEERING_FILE, (json.dumps(asdict(steering)) + "\n").encode())

@@ -129,7 +129,7 @@ class ModelScorer:
         start = 0
         while start < len(rows):
             end = start + self._lane.rows_at_once(request)
-            yield rows[start:end], _rows_of(request, start, end)
+            yield rows[start:end], _part_of(request, start, end)
             start = end
 
     def _request(self, inputs: Inputs, rows: Rows) -> Request:
@@ -178,12 +178,12 @@ class ModelScorer:
         if self._answered_before is None:
             return False
         try:
-            sent_again(self._transport, _rows_of(self._answered_before, 0, 1), self._timeout_s, _DEATHS)
+            sent_again(self._transport, _part_of(self._answered_before, 0, 1), self._timeout_s, _DEATHS)
         except RefusedError:
             return False
         return True
 
 
-def _rows_of(request: Request, start: int, end: int) -> Request:
+def _part_of(request: Request, start: int, end: int) -> Request:
     """A request of some rows of another, in the same memory."""
     return replace(request, inputs={name: array[start:end] for name, array in request.inputs.items()})

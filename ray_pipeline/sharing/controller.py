@@ -111,7 +111,7 @@ class Controller:
         self._drops = 0
         self._away.succeeded()
         if self._limit.in_flight > 0 and self._regime.quiet.taken > 0:
-            self._learn(now_s, latency_s)
+            self._learn(latency_s)
         elif self._silence_s is not None and self._in_flight == 0 and self._busy_s + SETTLED_S <= sent_s:
             self._regime.quiet.add(latency_s)
 
@@ -142,8 +142,6 @@ class Controller:
         return self._limit
 
     def _found(self, now_s: float) -> Limit:
-        rate = self._users.rate(now_s, SLOW_S)
-        online = f"users are online ({rate:.1f} rows/s)"
         if self._away.pausing(now_s) or self._drops >= DROPS:
             return AWAY
         if self._silence_s is not None:
@@ -152,6 +150,7 @@ class Controller:
             return NOBODY
         if self._too_slow.pausing(now_s):
             return TOO_SLOW
+        online = f"users are online ({self._users.rate(now_s, SLOW_S):.1f} rows/s)"
         trim = min(trim.factor for trim in self._regime.trims)
         if self._instances > 1:
             batch_s = self._full_s * trim if trim < 1 and self._full_s else math.inf
@@ -164,7 +163,8 @@ class Controller:
         if batch_s < row_s / 2:
             self._too_slow.failed(now_s)
             return TOO_SLOW
-        return Limit(1, max(batch_s, row_s), f"{online}: batches of at most {max(batch_s, row_s) * 1e3:.0f} ms")
+        batch_s = max(batch_s, row_s)
+        return Limit(1, batch_s, f"{online}: batches of at most {batch_s * 1e3:.0f} ms")
 
     def _budget_s(self) -> float:
         """How long a batch may run by what is known of the server without bulk."""
@@ -178,7 +178,7 @@ class Controller:
     def _allowed_s(self, bound: Bound) -> float:
         return MARGIN * bound.allowed_s(self._regime.quiet.quantile(bound.quantile))
 
-    def _learn(self, now_s: float, latency_s: float) -> None:
+    def _learn(self, latency_s: float) -> None:
         """A canary has met bulk's batches."""
         for bound, trim in zip(self._bounds, self._regime.trims, strict=True):
             trim.learn(within=latency_s <= self._allowed_s(bound))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -33,19 +34,11 @@ class Helm:
     def __init__(self, output: Storage, pause_file: Path | None, told: Steered) -> None:
         self._output, self._pause_file, self._told = output, pause_file, told
         self._last = Steering()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, name="helm", daemon=True)
 
     def start(self) -> None:
-        """Looks once, and from then on from a thread of its own."""
+        """Looks once, and from then on from a thread of its own, as long as this process lives."""
         self.look()
-        self._thread.start()
-
-    def close(self) -> None:
-        """Looks no more."""
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        threading.Thread(target=self._keep_looking, name="helm", daemon=True).start()
 
     def look(self) -> None:
         """Tells what is new."""
@@ -61,5 +54,6 @@ class Helm:
             self._last = wanted
 
     def _keep_looking(self) -> None:
-        while not self._over.wait(LOOK_EVERY_S):
+        while True:
+            time.sleep(LOOK_EVERY_S)
             self.look()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -91,13 +90,11 @@ class SharedLane:
         self._permits_of = permits_of
         self._permits: Permits | None = None
         self._pace = Pace()
-        self._introducing = threading.Lock()
 
     def introduce(self, row: Request) -> None:
         """The first row is what the limiter measures the server with. Raises FatalError if there is no limiter."""
-        with self._introducing:
-            if self._permits is None:
-                self._permits = self._permits_of(row)
+        if self._permits is None:
+            self._permits = self._permits_of(row)
 
     def rows_at_once(self, request: Request) -> int:
         """As many as run within what the limiter gives a batch."""

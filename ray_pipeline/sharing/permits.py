@@ -97,11 +97,3 @@ class Ledger:
                 wanted.remove(one)
                 return one
         raise PermitError(f"permit {number} was given back and is not held")
-
-    def used_by(self, job: str) -> int:
-        """How many permits a job holds."""
-        return sum(len(self._held[holder]) for holder, its_job in self._jobs.items() if its_job == job)
-
-    def held(self) -> list[Held]:
-        """All permits in use."""
-        return [one for permits in self._held.values() for one in permits.values()]

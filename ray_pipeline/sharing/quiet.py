@@ -28,23 +28,30 @@ class Quiet:
     def __init__(self) -> None:
         self._silences: deque[list[float]] = deque(maxlen=KEPT)
         self.taken = 0
+        self._counting: NDArray[np.float64] | None = None
 
     def begin(self) -> None:
         """Another silence begins."""
         if not self._silences or self._silences[-1]:
             self._silences.append([])
+            self._counting = None
 
     def add(self, latency_s: float) -> None:
         """Takes a sample of the present silence."""
         if len(self._silences[-1]) < MOST:
             self._silences[-1].append(latency_s)
             self.taken += 1
+            self._counting = None
 
     def samples(self) -> NDArray[np.float64]:
         """Those that count, shape [samples]."""
-        silences = [silence for silence in self._silences if silence]
-        usual_s = median_low(min(silence) for silence in silences) if silences else 0.0
-        return np.array([one for silence in silences if min(silence) <= SLOW * usual_s for one in silence])
+        if self._counting is None:
+            silences = [silence for silence in self._silences if silence]
+            usual_s = median_low(min(silence) for silence in silences) if silences else 0.0
+            self._counting = np.array(
+                [one for silence in silences if min(silence) <= SLOW * usual_s for one in silence]
+            )
+        return self._counting
 
     def quantile(self, quantile: float) -> float:
         """A quantile of them in seconds. There must be a sample."""

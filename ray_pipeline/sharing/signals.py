@@ -12,10 +12,10 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ray_pipeline.sharing.messages import MessageError
+from ray_pipeline.transport import wire
 
 CANARY_TIMEOUT_S = 2.0
 STATISTICS_TIMEOUT_S = 5.0
-_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -43,7 +43,7 @@ class Signals:
         self._address = address
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._statistics = service_pb2_grpc.GRPCInferenceServiceStub(self._channel).ModelStatistics
-        self._infer = self._channel.unary_unary(_METHOD)  # bytes in, bytes out
+        self._infer = self._channel.unary_unary(wire.METHOD)  # bytes in, bytes out
         self._troubles: dict[str, str] = {}
 
     @property
