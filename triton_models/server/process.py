@@ -220,7 +220,10 @@ def _launch(
             stderr=log,
             env=dict(binary.environment),
             cwd=options.repository,
-            start_new_session=True,  # Ctrl-C is for the one who stops the server in good order
+            # Ctrl-C is for the one who stops the server in good order. A session has a share of the processors: a server
+            # in the background is not to have one beside that of its job.
+            start_new_session=not options.background,
+            process_group=0 if options.background else None,
         )
         return process, log.tell()
 
