@@ -41,6 +41,7 @@ def test_the_lane_steps_back_and_the_online_server_is_not_asked_for_a_row(
         family = descendants(process.pid)
         servers = [pid for pid in family if command(pid).split(" ")[0].endswith(("tritonserver", STUB))]
         policies = {os.sched_getscheduler(thread) for pid in servers for thread in threads(pid)}
+        sessions = {os.getsid(pid) for pid in [process.pid, *servers]}
         groups = {autogroup(pid) for pid in [process.pid, *servers]} if AUTOGROUP.exists() else {"19"}
         printed, errors = process.communicate(timeout=300)
 
@@ -48,6 +49,7 @@ def test_the_lane_steps_back_and_the_online_server_is_not_asked_for_a_row(
     assert f"what nobody else wants; {minilm_server.grpc_url} is left to its online users\n" in printed
     assert len(servers) == 2  # the server, and the process of its model
     assert policies == {os.SCHED_IDLE}
+    assert len(sessions) == 1
     assert groups == {"19"}
     assert totals(str(tmp_path / "out"))["scored"] == scored_rows(str(tmp_path / "out")).num_rows == 400
     assert inferences(minilm_server) == before

@@ -123,14 +123,19 @@ def step_back() -> None:
     group is as idle as its processes are, and somebody who wakes would wait for the end of its slice of time, unless
     his own slice is shorter: so the slices become long.
     """
-    if os.sched_getscheduler(0) == os.SCHED_OTHER:
-        _take_long_slices()
+    if not has_stepped_back():
+        take_long_slices()
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if AUTOGROUP.exists():
         set_autogroup(LEAST)
 
 
-def _take_long_slices() -> None:
+def has_stepped_back() -> bool:
+    """Whether this process takes only time that nobody else wants."""
+    return os.sched_getscheduler(0) == os.SCHED_IDLE
+
+
+def take_long_slices() -> None:
     """Linux has known slices since 6.12 and forgets none when the policy changes; older ones read over them.
 
     The call and its structure are those of sched_setattr(2), for which neither Python nor older C libraries have a
@@ -139,7 +144,8 @@ def _take_long_slices() -> None:
     if call := SCHED_SETATTR.get(platform.machine()):
         niceness = os.getpriority(os.PRIO_PROCESS, 0)
         layout = "IIQiIQQQ"  # size, policy, flags, niceness, priority, slice, and two that are of other policies
-        attributes = struct.pack(layout, struct.calcsize(layout), os.SCHED_OTHER, 0, niceness, 0, LONGEST_SLICE_NS, 0, 0)
+        size = struct.calcsize(layout)
+        attributes = struct.pack(layout, size, os.SCHED_OTHER, 0, niceness, 0, LONGEST_SLICE_NS, 0, 0)
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.syscall(call, 0, attributes, 0):
             raise OSError(ctypes.get_errno(), "the kernel takes no slices of 100 ms for this process")

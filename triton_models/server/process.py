@@ -211,6 +211,7 @@ def _launch(
     command = command_line(options, binary, identity, complete_configs)
     niceness = keeper.BACKGROUND if options.background else keeper.NORMAL
     keeping = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), identity, niceness]
+    joins = options.background and keeper.has_stepped_back()
     options.log_file.parent.mkdir(parents=True, exist_ok=True)
     with options.log_file.open("ab") as log:
         process = subprocess.Popen(
@@ -220,10 +221,10 @@ def _launch(
             stderr=log,
             env=dict(binary.environment),
             cwd=options.repository,
-            # Ctrl-C is for the one who stops the server in good order. A session has a share of the processors: a server
-            # in the background is not to have one beside that of its job.
-            start_new_session=not options.background,
-            process_group=0 if options.background else None,
+            # Ctrl-C is for the one who stops the server in good order. A session has a share of the processors: the
+            # server of a job that has stepped back is not to have one besides.
+            start_new_session=not joins,
+            process_group=0 if joins else None,
         )
         return process, log.tell()
 

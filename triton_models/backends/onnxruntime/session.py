@@ -6,6 +6,7 @@ meaning, so that one repository serves both.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,9 @@ def session_options(config: Config) -> ort.SessionOptions:
     # Threads spin while a request runs, and would go on afterwards for longer than a small one takes: time that others
     # of the machine can use.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if os.sched_getscheduler(0) == os.SCHED_IDLE:
+        # A thread that spins for another one, which others of the machine have interrupted, takes time from it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = choice(config, "enable_mem_arena", SWITCHES, "1")
     options.enable_mem_pattern = choice(config, "enable_mem_pattern", SWITCHES, "1")
     if device_initializers := parameter(config, INITIALIZERS_KEY):

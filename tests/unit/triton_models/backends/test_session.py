@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,17 @@ def test_onnxruntime_chooses_where_the_config_says_nothing() -> None:
     assert options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
     assert options.enable_cpu_mem_arena is True
     assert options.graph_optimization_level == LEVELS.ORT_ENABLE_ALL
+
+
+def test_threads_do_not_spin_in_a_process_that_steps_back() -> None:
+    def spinning() -> str:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread alone
+        return str(session_options({"name": "m"}).get_session_config_entry("session.intra_op.allow_spinning"))
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(spinning).result() == "0"
+    with pytest.raises(RuntimeError, match="allow_spinning"):  # left as it is
+        session_options({"name": "m"}).get_session_config_entry("session.intra_op.allow_spinning")
 
 
 @pytest.mark.parametrize(

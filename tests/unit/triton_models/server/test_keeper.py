@@ -1,15 +1,19 @@
-"""Whose shared memory is whose."""
+"""Whose shared memory is whose, and how a server steps back."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from triton_models.server import keeper
 from triton_models.server.health import readable_reason
+
+SCHEDULED = Path("/proc/self/sched")
 
 
 @pytest.fixture
@@ -42,6 +46,21 @@ def test_a_session_steps_back_and_forward_again() -> None:
     words += "print(AUTOGROUP.read_text()); set_autogroup(0); print(AUTOGROUP.read_text())"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert [line.split()[-1] for line in done.stdout.splitlines() if line] == ["19", "0"]
+
+
+@pytest.mark.skipif("se.slice" not in SCHEDULED.read_text(), reason="the kernel tells of no slices")
+def test_all_that_a_process_starts_has_its_long_slices() -> None:
+    words = "import subprocess; from triton_models.server.keeper import *; take_long_slices(); "
+    words += f"print(subprocess.check_output(['cat', '{SCHEDULED}'], text=True))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert re.search(r"^se.slice +: +100000000$", done.stdout, re.MULTILINE)
+
+
+def test_who_stepped_back_may_do_so_again() -> None:
+    words = "import os; from triton_models.server.keeper import *; os.setsid(); step_back(); step_back(); "
+    words += "print(os.sched_getscheduler(0))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == os.SCHED_IDLE
 
 
 def test_a_reason_has_no_stack_frames() -> None:
