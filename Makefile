@@ -37,6 +37,9 @@ bench: runtime
 	$(BIN)/python -m benchmarks.transport
 	$(BIN)/python -m benchmarks.nodes
 	$(BIN)/python -m benchmarks.sharing
+	$(BIN)/python -m benchmarks.timeline burst
+	$(BIN)/python -m benchmarks.timeline kills
+	$(BIN)/python -m benchmarks.timeline own
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.many_objects

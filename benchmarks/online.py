@@ -61,10 +61,10 @@ class Seen:
     latencies_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     errors: list[str] = field(default_factory=list)
 
-    def since(self, moment_s: float) -> Seen:
-        """What those saw who came after a moment."""
-        later = self.arrivals_s >= moment_s
-        return replace(self, arrivals_s=self.arrivals_s[later], latencies_s=self.latencies_s[later])
+    def between(self, start_s: float, end_s: float) -> Seen:
+        """What those saw who came between two moments."""
+        inside = (start_s <= self.arrivals_s) & (self.arrivals_s < end_s)
+        return replace(self, arrivals_s=self.arrivals_s[inside], latencies_s=self.latencies_s[inside])
 
     def quantile_ms(self, quantile: float) -> float:
         """Of the latencies, in milliseconds; a request that failed took for ever."""

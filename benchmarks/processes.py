@@ -15,11 +15,11 @@ from pathlib import Path
 
 EVERY_S = 0.2
 DRIVER, STORE, TRITON_SHARED, ALL = "driver", "Ray's object store", "Triton's shared memory", "all together"
-_TRITON, _STUB = "Triton", "Triton's stub"
+TRITON, _STUB = "Triton", "Triton's stub"
 _KINDS = {
     "raylet": "raylet",
     "gcs_server": "Ray's control store",
-    "tritonserver": _TRITON,
+    "tritonserver": TRITON,
     "triton_python_backend_stub": _STUB,
     "ray::MapWorker": "actor that scores",
     "ray::_ServerKeeper": "actor that keeps the server",
@@ -67,7 +67,7 @@ def looked_at(root: int, seen: set[int]) -> Peaks:
         shared = rollup.get("Pss_Shmem", 0)
         found.processes[kind] += 1
         found.bytes[kind] += rollup.get("Pss", 0) - shared
-        found.bytes[TRITON_SHARED if kind in (_TRITON, _STUB) else STORE] += shared
+        found.bytes[TRITON_SHARED if kind in (TRITON, _STUB) else STORE] += shared
         found.bytes[ALL] += rollup.get("Pss", 0)
     return found
 

@@ -12,6 +12,7 @@ reaches without users. Writes JSON and prints a table.
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import statistics
@@ -207,7 +208,7 @@ def asked(stretch: Stretch, seed: int, url: str) -> Seen:
     stretches = [replace(stretch, seconds=BEFORE_S), stretch]
     with users(url, "minilm", TOKENS, stretches, seed) as seen:
         pass
-    seen = seen.since(BEFORE_S)
+    seen = seen.between(BEFORE_S, math.inf)
     errors = len(seen.latencies_s) - int((seen.latencies_s > 0).sum())
     for error in seen.errors:
         print(f"    {error}")
@@ -215,8 +216,8 @@ def asked(stretch: Stretch, seed: int, url: str) -> Seen:
 
 
 @contextmanager
-def in_its_stride(way: Way) -> Iterator[None]:
-    """A bulk job while the block runs, from when it has committed some parts; it is interrupted afterwards."""
+def in_its_stride(way: Way) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a bulk job that has committed some parts, while the block runs; then it is interrupted."""
     shutil.rmtree(way.output, ignore_errors=True)
     log = way.output.with_suffix(".log")
     with log.open("wb") as out:
@@ -228,7 +229,7 @@ def in_its_stride(way: Way) -> Iterator[None]:
                 if process.poll() is not None:
                     raise SystemExit(f"{' '.join(way.command)} ended too early:\n{log.read_text()[-4000:]}")
                 time.sleep(0.05)
-            yield
+            yield process
             if process.poll() is not None:
                 raise SystemExit(f"{way.name} had not enough to do, or failed:\n{log.read_text()[-4000:]}")
             process.send_signal(signal.SIGINT)
@@ -236,13 +237,13 @@ def in_its_stride(way: Way) -> Iterator[None]:
 
 
 def rate(output: Path, began_s: float, ended_s: float) -> float:
-    """Rows a second from the first part that was committed in a span of time to the last."""
+    """Rows a second from the last part before a span of time to the last one in it; 0 if none was committed in it."""
     ended = sorted((file.stat().st_mtime, file) for file in parts(output))
-    inside = [(moment, file) for moment, file in ended if began_s <= moment <= ended_s]
-    if len(inside) < 3:
-        raise SystemExit(f"{output}: {len(inside)} parts in {ended_s - began_s:.0f} s tell no rate; more --seconds")
-    rows = sum(int(pq.read_metadata(file).num_rows) for _, file in inside[1:])
-    return rows / (inside[-1][0] - inside[0][0])
+    inside = [(moment, file) for moment, file in ended if began_s < moment <= ended_s]
+    if not inside:
+        return 0.0
+    before_s = max(moment for moment, _ in ended if moment <= began_s)
+    return sum(int(pq.read_metadata(file).num_rows) for _, file in inside) / (inside[-1][0] - before_s)
 
 
 def seconds_alone(url: str) -> float:

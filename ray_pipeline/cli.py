@@ -123,4 +123,6 @@ def _steer(output: str, endpoint_url: str | None, said: str, **changes: int | No
     from ray_pipeline.output.steering import steer
 
     steer(output, endpoint_url, **changes)
-    print(f"{output}: {said}; a job that runs in the shared lane hears of it within seconds", flush=True)
+    print(
+        f"{output}: {said}; a job that runs beside online users, with [sharing], hears of it within seconds", flush=True
+    )

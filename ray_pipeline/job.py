@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,10 @@ from ray_pipeline.plan import Plan, make_plan
 from ray_pipeline.refresh import refreshed
 from ray_pipeline.report import Report
 from ray_pipeline.roll import Roll, called_roll
+from ray_pipeline.room import model_bytes, on_gpus
 from ray_pipeline.scoring.actor import Scoring
-from ray_pipeline.servers import SameAddress, repository_of, resolve_versions, ways_to
+from ray_pipeline.servers import SameAddress, cautions_of, free_memory, repository_of, resolve_versions, ways_to
+from ray_pipeline.sharing.choice import LaneChoice, choose_lane
 from ray_pipeline.sharing.lane import Manners
 from ray_pipeline.sharing.limit import Bound
 from ray_pipeline.sinks.formats import SINKS
@@ -83,12 +85,14 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             left = _begin(spec, output, kept, plan, again)
             _check_bearable(left.rejected, spec, plan)
             report.resolved(models, nodes)
-            manners = _manners(spec, output, home)
-            if _own_lane(spec):
-                report.own_lane(spec.triton.url)
-            elif manners is not None:
-                report.shared_lane(manners)
-            with called_roll(nodes) as roll, _servers(spec, repository, models, home, nodes, roll) as find_server:
+            wanted = {model.name: model.version for model in models}
+            lane = _lane(spec, repository, wanted, nodes)
+            manners = _manners(spec, lane, output, home)
+            if lane is not None and manners is not None:
+                report.lane(lane, manners, spec.triton.url)
+            if lane is not None and lane.lane == "shared" and spec.triton.url is not None:
+                report.cautions(cautions_of(spec.triton.url, wanted, nodes, spec.triton.timeout_s))
+            with called_roll(nodes) as roll, _servers(spec, lane, repository, wanted, home, nodes, roll) as find_server:
                 ways, away = ways_to(find_server, spec.triton, nodes)
                 report.connected(list(ways.values()))
                 roll.begin(find_server, away)
@@ -152,18 +156,27 @@ def _check_bearable(rejected: int, spec: JobSpec, plan: Plan) -> None:
 
 def _stepped_back(spec: JobSpec, ray_address: str | None) -> AbstractContextManager[None]:
     """Beside online users the whole job steps back; not the Ray of others, which they have started as they want."""
-    return stepped_back() if spec.sharing is not None and ray_address is None else nullcontext()
+    return stepped_back() if spec.beside_users is not None and ray_address is None else nullcontext()
 
 
-def _own_lane(spec: JobSpec) -> bool:
-    return spec.sharing is not None and spec.sharing.lane == "own"
-
-
-def _manners(spec: JobSpec, output: Storage, home: Path) -> Manners | None:
-    """How the job behaves at servers that have online users too; None: there are none to be minded."""
-    sharing = spec.sharing
-    if sharing is None or sharing.lane == "own":
+def _lane(spec: JobSpec, repository: Storage, versions: Mapping[str, int], nodes: Sequence[str]) -> LaneChoice | None:
+    """The lane of a job beside online users, and why; None: there are none to be minded."""
+    sharing = spec.beside_users
+    if sharing is None:
         return None
+    if sharing.lane != "auto":
+        return LaneChoice(sharing.lane, "as the job file says")
+    size = model_bytes(repository, versions)
+    return choose_lane(spec.triton.url, on_gpus(repository, versions), size, free_memory(nodes))
+
+
+def _manners(spec: JobSpec, lane: LaneChoice | None, output: Storage, home: Path) -> Manners | None:
+    """How the job behaves beside online users; None: there are none to be minded."""
+    sharing = spec.beside_users
+    if sharing is None or lane is None:
+        return None
+    if lane.lane == "own":
+        return Manners(output, None, home, pause_file=sharing.pause_file)
     slo_s = None if sharing.online_slo_ms is None else sharing.online_slo_ms / 1e3
     slowdown = None if slo_s is not None else sharing.max_slowdown or DEFAULT_SLOWDOWN
     bound = Bound(sharing.quantile, slowdown, slo_s)
@@ -171,13 +184,18 @@ def _manners(spec: JobSpec, output: Storage, home: Path) -> Manners | None:
 
 
 def _servers(
-    spec: JobSpec, repository: Storage, models: Sequence[JobModel], home: Path, nodes: Sequence[str], roll: Roll
+    spec: JobSpec,
+    lane: LaneChoice | None,
+    repository: Storage,
+    versions: Mapping[str, int],
+    home: Path,
+    nodes: Sequence[str],
+    roll: Roll,
 ) -> AbstractContextManager[FindServer]:
-    own_lane = _own_lane(spec)
-    if spec.triton.url is not None and not own_lane:
+    """The servers that score: those that run, or others for this job, in the background beside online users."""
+    if spec.triton.url is not None and (lane is None or lane.lane == "shared"):
         return nullcontext(SameAddress(spec.triton.url))
-    versions = {model.name: model.version for model in models}
-    return managed_servers(repository, versions, home, nodes, roll, background=own_lane)
+    return managed_servers(repository, versions, home, nodes, roll, background=lane is not None)
 
 
 def _scored(

@@ -14,6 +14,7 @@ from ray_pipeline.output.left import Left
 from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh, named
+from ray_pipeline.sharing.choice import LaneChoice
 from ray_pipeline.sharing.lane import Manners
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.transport.choose import Choice
@@ -49,17 +50,21 @@ class Report:
         names = ", ".join(f"{model.name} version {model.version}" for model in models)
         self._say(f"model   {names}, on {len(nodes)} node{'s' if len(nodes) != 1 else ''}")
 
-    def own_lane(self, online: str | None) -> None:
-        """Says that the job has servers of its own in the background. `online` is the server that is left alone."""
-        left_alone = f"; {online} is left to its online users" if online is not None else ""
-        self._say(f"lane    own: a second server on each node takes what nobody else wants{left_alone}")
-
-    def shared_lane(self, manners: Manners) -> None:
-        """Says what online users may notice of the job."""
-        bound = manners.bound
+    def lane(self, choice: LaneChoice, manners: Manners, online: str | None) -> None:
+        """Says which lane the job takes beside the users of the server `online`, why, and what they may notice."""
+        self._say(f"lane    {choice.lane}: {choice.why}")
+        if (bound := manners.bound) is None:
+            left_alone = f"; {online} is left to its online users" if online is not None else ""
+            self._say(f"        a second server on each node takes what nobody else wants{left_alone}")
+            return
         most = f"{bound.slo_s * 1e3:g} ms" if bound.slo_s is not None else f"{bound.max_slowdown:g} times as long"
-        self._say(f"lane    shared: {bound.quantile:.0%} of online users wait at most {most}; what limits the job")
-        self._say(f"        is told in {manners.home}/logs/limiter-*.jsonl of each node")
+        self._say(f"        {bound.quantile:.0%} of online users wait at most {most}; what limits the job is told in")
+        self._say(f"        {manners.home}/logs/limiter-*.jsonl of each node")
+
+    def cautions(self, cautions: Sequence[str]) -> None:
+        """Says what makes servers unsafe to share."""
+        for caution in cautions:
+            self._say(f"caution {caution}")
 
     def connected(self, ways: Sequence[Choice]) -> None:
         """Says how batches reach the servers of the nodes, and why so."""

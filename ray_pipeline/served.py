@@ -1,8 +1,8 @@
-"""What a running server has: which versions of a model, and from which repository."""
+"""What a running server has: which versions of a model, from which repository, and what is unsafe about them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ray_pipeline.errors import FatalError
 from ray_pipeline.retry import waited_for
 from ray_pipeline.transport.grpc import GrpcTransport
+from triton_models.config.cautions import shared_lane_cautions, sharing_cautions
 from triton_models.server.options import is_loopback
 from triton_models.server.register import repository_served_on
 
@@ -29,6 +30,21 @@ def served_versions(url: str, wanted: Sequence[tuple[str, int | None]], timeout_
     with closing(GrpcTransport(url)) as transport:
         waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
         return [_served_version(transport, name, version, timeout_s) for name, version in wanted]
+
+
+def sharing_cautions_of(url: str, versions: Mapping[str, int], timeout_s: float) -> list[str]:
+    """What in the live configs makes these versions unsafe to share with online users, and what to change.
+
+    Raises FatalError if the server is not there, or does not have one of them.
+    """
+    with closing(GrpcTransport(url)) as transport:
+        waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
+        configs = {name: transport.config(name, version, timeout_s) for name, version in versions.items()}
+    return [
+        f"{name}: {caution}"
+        for name, config in configs.items()
+        for caution in (*sharing_cautions(config), *shared_lane_cautions(config))
+    ]
 
 
 def _served_version(transport: GrpcTransport, name: str, wanted: int | None, timeout_s: float) -> int:

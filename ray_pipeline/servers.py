@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +11,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ray_pipeline.errors import JobFileError, ServerAwayError
-from ray_pipeline.placement import FindServer, on_node
-from ray_pipeline.served import repository_behind, served_versions
+from ray_pipeline.placement import FindServer, alive_nodes, on_node
+from ray_pipeline.room import free_bytes
+from ray_pipeline.served import repository_behind, served_versions, sharing_cautions_of
 from ray_pipeline.spec import JobSpec, TritonSpec
 from ray_pipeline.transport.base import WantedTransport
 from ray_pipeline.transport.choose import Choice, choose
@@ -70,6 +71,12 @@ def resolve_versions(
     raise _none_of(away)
 
 
+def cautions_of(url: str, versions: Mapping[str, int], nodes: Sequence[str], timeout_s: float) -> list[str]:
+    """What makes the servers of these nodes unsafe to share with online users, each once. Raises FatalError."""
+    answers = _answers(nodes, sharing_cautions_of, url, versions, timeout_s)
+    return sorted({one for _, said in answers if not isinstance(said, ServerAwayError) for one in said})
+
+
 def ways_to(
     find_server: FindServer, triton: TritonSpec, nodes: Sequence[str]
 ) -> tuple[dict[str, Choice], dict[str, ServerAwayError]]:
@@ -87,6 +94,12 @@ def ways_to(
     if not ways:
         raise _none_of(list(away.values()))
     return ways, away
+
+
+def free_memory(nodes: Sequence[str]) -> dict[str, int]:
+    """The bytes that each node can still give to processes, by its address; nodes that have left are left out."""
+    addresses, free = alive_nodes(), _answers(nodes, free_bytes)
+    return {addresses.get(node, node): found for node, found in free if not isinstance(found, ServerAwayError)}
 
 
 def _way_to(find_server: FindServer, wanted: WantedTransport, timeout_s: float) -> Choice:

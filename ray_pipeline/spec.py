@@ -94,18 +94,23 @@ class TritonSpec(_Section):
         return self
 
 
+OF_EACH_LANE = {"mode", "lane", "pause_file"}
+
+
 class SharingSpec(_Section):
     """`[sharing]`: how the job keeps out of the way of online users.
 
-    With the lane `own` each node gets a second server for this job alone, in the background: it takes only the
-    processor time that nobody else wants, and the server of the online users is not touched. In the lane `shared` the
-    job uses their server and holds back: `quantile` of their latencies stays within `online_slo_ms` milliseconds, or
-    within `max_slowdown` times (1.5 without either) what it is when the job is silent. Jobs in that lane get parts by
-    `weight`; one of higher `priority` goes first, and `max_share` is the most of a server's time that the job takes.
-    While `pause_file` exists on a node, the job is paused there.
+    With the mode `exclusive` it does not, as if there was no such section. With the lane `own` each node gets a second
+    server for this job alone, in the background: it takes only the processor time that nobody else wants, and the
+    server of the online users is not touched. In the lane `shared` the job uses their server and holds back: `quantile`
+    of their latencies stays within `online_slo_ms` milliseconds, or within `max_slowdown` times (1.5 without either)
+    what it is when the job is silent. Jobs in that lane get parts by `weight`; one of higher `priority` goes first, and
+    `max_share` is the most of a server's time that the job takes. The lane `auto` is `own` where there is memory for a
+    second server, and `shared` elsewhere. While `pause_file` exists on a node, the job is paused there.
     """
 
-    lane: Literal["own", "shared"]
+    mode: Literal["shared", "exclusive"] = "shared"
+    lane: Literal["own", "shared", "auto"] = "auto"
     online_slo_ms: float | None = Field(default=None, gt=0)
     max_slowdown: float | None = Field(default=None, gt=1)
     quantile: float = Field(default=0.95, gt=0, lt=1)
@@ -118,7 +123,7 @@ class SharingSpec(_Section):
     def _one_bound(self) -> Self:
         if self.online_slo_ms is not None and self.max_slowdown is not None:
             raise ValueError("online_slo_ms and max_slowdown are two ways to say what users may notice; keep one")
-        if self.lane == "own" and (idle := sorted(self.model_fields_set - {"lane"})):
+        if self.lane == "own" and (idle := sorted(self.model_fields_set - OF_EACH_LANE)):
             raise ValueError(f'{idle[0]} is for lane = "shared": with a lane of its own there is nothing to share')
         return self
 
@@ -145,9 +150,14 @@ class JobSpec(_Section):
 
     @model_validator(mode="after")
     def _shared_with_somebody(self) -> Self:
-        if self.sharing is not None and self.sharing.lane == "shared" and self.triton.url is None:
+        if self.beside_users is not None and self.beside_users.lane == "shared" and self.triton.url is None:
             raise ValueError('sharing.lane = "shared" needs triton.url, the server that online users have too')
         return self
+
+    @property
+    def beside_users(self) -> SharingSpec | None:
+        """How the job keeps out of the way of online users; None if it does not."""
+        return self.sharing if self.sharing is not None and self.sharing.mode == "shared" else None
 
     @model_validator(mode="after")
     def _each_column_once(self) -> Self:

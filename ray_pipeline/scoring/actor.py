@@ -17,7 +17,7 @@ from ray_pipeline.models import JobModel
 from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, staged
 from ray_pipeline.retry import waited_for
 from ray_pipeline.scoring.model import NONFINITE, ModelScorer
-from ray_pipeline.sharing.lane import Manners, shared_lane
+from ray_pipeline.sharing.lane import Manners, lane_of
 from ray_pipeline.spec import OnNonfinite
 from ray_pipeline.transport.base import WantedTransport
 from ray_pipeline.transport.choose import open_transport
@@ -99,7 +99,7 @@ def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring
     served = [_as_served(model, config, transport.address) for model, config in zip(models, live, strict=True)]
     if scoring.manners is None:
         return [ModelScorer(model, transport, timeout_s, keep_nonfinite=keep) for model in served]
-    lane = shared_lane(transport, scoring.manners, max(1, min(map(instances, live))))
+    lane = lane_of(transport, scoring.manners, max(1, min(map(instances, live))))
     return [ModelScorer(model, lane.transport, timeout_s, keep_nonfinite=keep, lane=lane) for model in served]
 
 

@@ -1,4 +1,4 @@
-"""Passes what an operator says of a job on to the limiter of this node."""
+"""Passes what an operator says of a job on to those who give its permits on this node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class Steered(Protocol):
-    """Who is told; the real one is `Holder`."""
+    """Who is told: a `Holder`, or a `Gate`."""
 
     def steer(self, *, paused: bool, most_in_flight: int | None = None) -> None:
         """Pauses a job, or limits its batches in flight."""

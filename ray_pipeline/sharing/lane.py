@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from ray_pipeline.sharing.gate import Gate
 from ray_pipeline.sharing.helm import Helm
 from ray_pipeline.sharing.holder import Holder
 from ray_pipeline.sharing.limit import Bound, Limit, Outcome
@@ -22,12 +23,12 @@ from triton_models.storage import Storage
 
 @dataclass(frozen=True)
 class Manners:
-    """How a job shares servers: what their users may notice, and its part beside other jobs. `home` is Rayton's folder
-    on the node; the job is paused there while `pause_file` exists.
+    """How a job shares servers: what their users may notice, and its part beside other jobs; `bound` None: it has
+    servers of its own. `home` is Rayton's folder on the node; the job is paused there while `pause_file` exists.
     """
 
     output: Storage
-    bound: Bound
+    bound: Bound | None
     home: Path
     weight: float = 1.0
     priority: int = 0
@@ -67,7 +68,7 @@ class Permit(Protocol):
 
 
 class Permits(Protocol):
-    """Who hands out permits; the real one is `Holder`."""
+    """Who hands out permits: a `Holder`, or a `Gate`."""
 
     @property
     def limit(self) -> Limit:
@@ -79,8 +80,8 @@ class Permits(Protocol):
         ...
 
 
-class SharedLane:
-    """Batches need permits from the limiter of their node, and are as large as it lets them run.
+class PermittedLane:
+    """Batches need permits, and are as large as those who give them let them run.
 
     Everything that goes through `transport` takes a permit first, and gives it back as soon as its answer is there.
     """
@@ -92,7 +93,7 @@ class SharedLane:
         self._pace = Pace()
 
     def introduce(self, row: Request) -> None:
-        """The first row is what the limiter measures the server with. Raises FatalError if there is no limiter."""
+        """The first row is what a limiter measures the server with. Raises FatalError if there is no limiter."""
         if self._permits is None:
             self._permits = self._permits_of(row)
 
@@ -118,7 +119,7 @@ class SharedLane:
 class PermittedTransport:
     """A transport whose requests wait for permits."""
 
-    def __init__(self, transport: Transport, lane: SharedLane) -> None:
+    def __init__(self, transport: Transport, lane: PermittedLane) -> None:
         self.address = transport.address
         self._transport, self._lane = transport, lane
 
@@ -149,10 +150,16 @@ class PermittedTransport:
 OPEN = OpenLane()
 
 
-def shared_lane(transport: Transport, manners: Manners, instances: int) -> SharedLane:
-    """A lane of a job to a server whose model runs on so many instances."""
+def lane_of(transport: Transport, manners: Manners, instances: int) -> PermittedLane:
+    """The lane of a job to a server whose model runs on so many instances; an operator can steer it."""
+    return PermittedLane(transport, partial(_permits_of, transport, manners, instances))
 
-    def permits_of(row: Request) -> Holder:
+
+def _permits_of(transport: Transport, manners: Manners, instances: int, row: Request) -> Permits:
+    permits: Gate | Holder
+    if manners.bound is None:
+        permits = Gate()
+    else:
         canary = wire.encoded(wire.head_of(row), list(row.inputs.values()))
         hello = Hello(
             job=manners.output.uri,
@@ -164,11 +171,9 @@ def shared_lane(transport: Transport, manners: Manners, instances: int) -> Share
             priority=manners.priority,
             max_share=manners.max_share,
         )
-        holder = Holder(transport.address, hello, manners.home)
-        Helm(manners.output, manners.pause_file, holder).start()
-        return holder
-
-    return SharedLane(transport, permits_of)
+        permits = Holder(transport.address, hello, manners.home)
+    Helm(manners.output, manners.pause_file, permits).start()
+    return permits
 
 
 def rows_of(request: Request) -> int:

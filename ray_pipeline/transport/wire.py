@@ -7,6 +7,8 @@ field of a request, so they are put behind the bytes of the rest as protobuf's e
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import Any
 
 import numpy as np
@@ -20,14 +22,18 @@ METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
 Array = np.ndarray[Any, Any]
 
+_numbers = itertools.count(1)
+
 _LENGTH_DELIMITED = 2
 _RAW_FIELD = service_pb2.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
 _RAW_TAG = bytes([_RAW_FIELD << 3 | _LENGTH_DELIMITED])
 
 
 def head_of(request: Request) -> Any:
-    """The request without the numbers in its tensors."""
-    head = service_pb2.ModelInferRequest(model_name=request.model, model_version=str(request.version))
+    """The request without the numbers in its tensors. Its id tells a reader of Triton's log that it is not a user's."""
+    head = service_pb2.ModelInferRequest(
+        id=f"rayton-{os.getpid()}-{next(_numbers)}", model_name=request.model, model_version=str(request.version)
+    )
     for name, array in request.inputs.items():
         head.inputs.add(name=name, datatype=dtype_of_numpy(array.dtype).triton, shape=array.shape)
     for name in request.outputs:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +18,7 @@ from triton_models.server.metrics import read_metrics
 from triton_models.server.process import NodeServer
 
 STUB = "triton_python_backend_stub"
+NOTHING_COMES_S = 8.0
 
 
 def inferences(server: NodeServer) -> float:
@@ -46,6 +51,7 @@ def test_the_lane_steps_back_and_the_online_server_is_not_asked_for_a_row(
         printed, errors = process.communicate(timeout=300)
 
     assert process.returncode == 0, errors
+    assert "lane    own: as the job file says\n" in printed
     assert f"what nobody else wants; {minilm_server.grpc_url} is left to its online users\n" in printed
     assert len(servers) == 2  # the server, and the process of its model
     assert policies == {os.SCHED_IDLE}
@@ -53,3 +59,41 @@ def test_the_lane_steps_back_and_the_online_server_is_not_asked_for_a_row(
     assert groups == {"19"}
     assert totals(str(tmp_path / "out"))["scored"] == scored_rows(str(tmp_path / "out")).num_rows == 400
     assert inferences(minilm_server) == before
+
+
+def test_auto_takes_the_own_lane_where_there_is_memory_for_it_and_is_paused_by_a_file(
+    home: Path, texts: Path, tmp_path: Path, minilm_server: NodeServer, minilm_repository: Path
+) -> None:
+    few = tmp_path / "few.parquet"
+    pq.write_table(pq.read_table(texts).slice(0, 400), few)
+    triton = {"url": minilm_server.grpc_url, "repository": minilm_repository}
+    pause_file, output = tmp_path / "maintenance", tmp_path / "out"
+    job = write_job(
+        tmp_path / "job.toml",
+        input=few,
+        output=output,
+        triton=triton,
+        rows_per_chunk=50,
+        sharing={"pause_file": str(pause_file)},
+    )
+    pause_file.touch()
+    with start_score(job, home) as process:
+        told = [line.rstrip("\n") for line in until(process, "send ")]
+        time.sleep(NOTHING_COMES_S)
+        assert not any(output.glob("data/part-*.parquet"))
+        pause_file.unlink()
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    own = re.compile(r"lane    own: the node has the \d\.\d GB of memory that a second server needs")
+    assert any(map(own.fullmatch, told))
+    assert totals(str(output))["scored"] == 400
+
+
+def until(process: subprocess.Popen[str], beginning: str) -> Iterator[str]:
+    """What a job prints, up to a line that begins so."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield line
+        if line.startswith(beginning):
+            return
+    raise AssertionError(f"the job has printed no {beginning!r}")

@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from ray_pipeline.sharing.limit import Bound
-from tests.simulation.trial import Trial, trial, users_at
+from tests.simulation.trial import Trial, medians, trial, users_at
 from tests.simulation.world import Machine, World
 
 BOUND = Bound(0.95, max_slowdown=3)
@@ -62,16 +62,18 @@ def test_a_server_that_grows_slower_by_itself_is_followed_and_not_more() -> None
 
 def test_a_steady_overload_does_not_become_the_usual() -> None:
     """What bulk causes is never taken for how fast the server is: batches do not grow from hour to hour."""
-    one = trial(BOUND, users_at(0.3), seconds=400.0)
-    early, late = one.shared.quantile(0.95, 20, 120), one.shared.quantile(0.95, 300, 400)
-    assert late <= 1.15 * early
+    trials = [trial(BOUND, users_at(0.3), seconds=400.0, seed=seed) for seed in SEEDS]
+    (growth,) = medians(trials, lambda t: t.shared.quantile(0.95, 300, 400) / t.shared.quantile(0.95, 20, 120))
+    assert growth <= 1.15
 
 
 @pytest.mark.parametrize("noise", [0.3, 0.5])
 def test_noisy_servers(noise: float) -> None:
-    one = trial(BOUND, users_at(0.15), seconds=200.0, machine=Machine(noise=noise))
-    assert one.slowdown(0.95) <= 3.5
-    assert one.share >= 0.5
+    machine = Machine(noise=noise)
+    trials = [trial(BOUND, users_at(0.15), seconds=200.0, machine=machine, seed=seed) for seed in SEEDS]
+    p95, share = medians(trials, lambda t: t.slowdown(0.95), lambda t: t.share)
+    assert p95 <= 3.5
+    assert share >= 0.5
 
 
 def lying(answer: Callable[[float], float | None]) -> Callable[[World], None]:

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from statistics import median
 from typing import Protocol
 
 import numpy as np
 
 from ray_pipeline.sharing.limit import UNLIMITED, Limit, Outcome
+from ray_pipeline.sharing.pace import Pace
 
 FIXED_S, ROW_S = 0.0025, 0.0062
 MOST_ROWS = 32
@@ -136,7 +136,7 @@ class World:
         self._running = 0
         self._counted = 0
         self._in_flight = 0
-        self._pace: deque[float] = deque(maxlen=8)
+        self._pace = Pace()
         self._resting = not bulk
         for moment in arrivals:
             self.at(moment, self._user)
@@ -196,11 +196,7 @@ class World:
         self.controls.canary_answered(now, self.lie(now) if self.lie else seconds)
 
     def _send_batch(self, now: float, limit: Limit) -> None:
-        rows = MOST_ROWS
-        if self._pace and limit.batch_s < math.inf:
-            rows = max(1, min(MOST_ROWS, int(limit.batch_s / median(self._pace))))
-        elif limit.batch_s < math.inf:
-            rows = 1
+        rows = MOST_ROWS if math.isinf(limit.batch_s) else min(self._pace.rows(1, limit.batch_s), MOST_ROWS)
         self._in_flight += 1
         self.seen.most_in_flight = max(self.seen.most_in_flight, self._in_flight)
         self.controls.batch_sent(now)
@@ -211,7 +207,7 @@ class World:
         self.controls.batch_answered(now, seconds or 0.0, "success" if seconds is not None else "dropped")
         if seconds is not None:
             self.seen.bulk.append((now, rows))
-            self._pace.append(seconds / rows)
+            self._pace.learn(rows, seconds)
         self._resting = True
         self.at(now + CLIENT_S, self._rested)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -11,10 +12,14 @@ from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh
 from ray_pipeline.report import Report
+from ray_pipeline.sharing.choice import LaneChoice
+from ray_pipeline.sharing.lane import Manners
+from ray_pipeline.sharing.limit import Bound
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.transport.choose import Choice
 from tests.support.chunks import chunk_of_rows
 from tests.support.job_models import tensor_model, text_model
+from triton_models.storage import open_storage
 
 CHUNKS = tuple(chunk_of_rows(1000, first_row=first) for first in (0, 1000, 2000))
 PLAN = Plan("s3://corpus/texts", pa.schema([]), CHUNKS)
@@ -77,10 +82,32 @@ def test_how_batches_reach_the_servers_is_told_with_the_reason(
 @pytest.mark.parametrize(
     ("online", "left_alone"), [(None, ""), ("localhost:8001", "; localhost:8001 is left to its online users")]
 )
-def test_a_lane_of_its_own_is_told(report: Report, printed: StringIO, online: str | None, left_alone: str) -> None:
-    report.own_lane(online)
-    told = f"lane    own: a second server on each node takes what nobody else wants{left_alone}\n"
-    assert printed.getvalue() == told
+def test_a_lane_of_its_own_is_told(
+    report: Report, printed: StringIO, tmp_path: Path, online: str | None, left_alone: str
+) -> None:
+    manners = Manners(open_storage(str(tmp_path)), None, tmp_path)
+    report.lane(LaneChoice("own", "there is [much] memory"), manners, online)
+    assert printed.getvalue().splitlines() == [
+        "lane    own: there is [much] memory",
+        f"        a second server on each node takes what nobody else wants{left_alone}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "most"), [(Bound(0.9, slo_s=0.04), "40 ms"), (Bound(0.9, max_slowdown=1.5), "1.5 times as long")]
+)
+def test_a_shared_lane_is_told_with_what_is_unsafe_about_it(
+    report: Report, printed: StringIO, bound: Bound, most: str
+) -> None:
+    manners = Manners(open_storage("/out"), bound, Path("/home/me/.rayton"))
+    report.lane(LaneChoice("shared", "no memory"), manners, "localhost:8001")
+    report.cautions(["minilm: instance_group has 1 instance"])
+    assert printed.getvalue().splitlines() == [
+        "lane    shared: no memory",
+        f"        90% of online users wait at most {most}; what limits the job is told in",
+        "        /home/me/.rayton/logs/limiter-*.jsonl of each node",
+        "caution minilm: instance_group has 1 instance",
+    ]
 
 
 def test_a_job_without_rejected_rows_does_not_send_anyone_to_look_for_them(report: Report, printed: StringIO) -> None:

@@ -79,6 +79,8 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
         ("localhost:8001", "localhost", "triton: url 'localhost' is not host:port"),
         ("localhost:8001", "http://localhost:8001", "triton: url 'http://localhost:8001' is not host:port"),
         ("[storage]", '[sharing]\nlane = "fast"\n[storage]', "sharing.lane: Input should be 'own'"),
+        ("[storage]", '[sharing]\nmode = "some"\n[storage]', "sharing.mode: Input should be 'shared'"),
+        ("[storage]", '[sharing]\nlane = "own"\nweight = 2\n[storage]', "sharing: weight is for lane"),
         ("[storage]", '[sharing]\nlines = "own"\n[storage]', "sharing.lines: unknown key; did you mean 'lane'?"),
         ('"embedding"', '"id"', "job: the output would have the column 'id' twice"),
         ('"embedding"', '"__rayton_row"', "job: the output cannot have a column '__rayton_row'"),
@@ -124,3 +126,25 @@ def test_what_is_not_toml_says_where(job: Path) -> None:
 def test_a_file_that_is_not_there_is_named(job: Path) -> None:
     with pytest.raises(JobFileError, match=r"job\.toml cannot be read: No such file"):
         load_job(job)
+
+
+@pytest.mark.parametrize(
+    ("sharing", "lane"),
+    [
+        ("", None),
+        ('[sharing]\nmode = "exclusive"\nlane = "shared"', None),
+        ("[sharing]", "auto"),
+        ('[sharing]\nlane = "own"\npause_file = "/run/maintenance"', "own"),
+        ('[sharing]\nlane = "shared"', "shared"),
+    ],
+)
+def test_a_job_is_beside_users_only_if_it_says_so(job: Path, sharing: str, lane: str | None) -> None:
+    beside = load(job, f"{GOOD}\n{sharing}\n").beside_users
+    assert (beside.lane if beside is not None else None) == lane
+
+
+def test_a_shared_lane_needs_somebody_to_share_with(job: Path) -> None:
+    without_url = GOOD.replace('url = "localhost:8001"', 'repository = "m"')
+    assert "needs triton.url" in refusal(job, f'{without_url}\n[sharing]\nlane = "shared"\n')
+    alone = load(job, f'{without_url}\n[sharing]\nlane = "shared"\nmode = "exclusive"\n')
+    assert alone.beside_users is None

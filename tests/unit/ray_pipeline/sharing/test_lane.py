@@ -12,7 +12,7 @@ import pytest
 from ray_pipeline.errors import RefusedError, RetryableError
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.model import ModelScorer
-from ray_pipeline.sharing.lane import OPEN, SharedLane, elements_of, rows_of
+from ray_pipeline.sharing.lane import OPEN, PermittedLane, elements_of, rows_of
 from ray_pipeline.sharing.limit import Limit, Outcome
 from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
@@ -67,7 +67,7 @@ def test_each_request_has_a_permit_that_comes_back_with_its_outcome() -> None:
         return {}
 
     transport, permits = FakeTransport(answer), Permits()
-    lane = SharedLane(transport, permits.of)
+    lane = PermittedLane(transport, permits.of)
     lane.introduce(batch(1))
     for _ in errors:
         lane.transport.send(batch(2))
@@ -80,7 +80,7 @@ def test_a_permit_comes_back_when_the_request_cannot_be_sent() -> None:
         raise ValueError("no such dtype")
 
     permits = Permits()
-    lane = SharedLane(FakeTransport(unsendable), permits.of)
+    lane = PermittedLane(FakeTransport(unsendable), permits.of)
     lane.introduce(batch(1))
     with pytest.raises(ValueError, match="no such dtype"):
         lane.transport.send(batch(1))
@@ -89,7 +89,7 @@ def test_a_permit_comes_back_when_the_request_cannot_be_sent() -> None:
 
 def test_batches_are_as_large_as_they_may_run() -> None:
     permits = Permits()
-    lane = SharedLane(FakeTransport(doubled), permits.of)
+    lane = PermittedLane(FakeTransport(doubled), permits.of)
     lane.introduce(batch(1))
     assert lane.rows_at_once(batch(ROWS)) == ROWS
     permits.limit = Limit(1, 0.05, "")
@@ -101,7 +101,7 @@ def test_batches_are_as_large_as_they_may_run() -> None:
 
 def test_a_chunk_goes_in_pieces_and_every_row_is_answered_once() -> None:
     transport, permits = FakeTransport(doubled), Permits(Limit(1, 1e-9, ""))
-    lane = SharedLane(transport, permits.of)
+    lane = PermittedLane(transport, permits.of)
     model = tensor_model()
     chunk = pa.table({prepared_column(model, "x"): [[float(row)] for row in range(ROWS)]})
     scored = ModelScorer(model, lane.transport, 1.0, lane=lane).score(chunk, np.ones(ROWS, np.bool_))

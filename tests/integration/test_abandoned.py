@@ -1,0 +1,44 @@
+"""What bulk has abandoned, the server does not compute any more; users would wait for it."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from ray_pipeline.transport.base import Request, Transport
+from ray_pipeline.transport.grpc import GrpcTransport
+from ray_pipeline.transport.shared_memory import SharedMemoryTransport
+from triton_models.server.metrics import read_metrics
+from triton_models.server.process import NodeServer
+
+ROWS, BATCHES = 32, 20
+
+
+def long_batch() -> Request:
+    ids = np.full((ROWS, 256), 2000, np.int64)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    return Request("minilm", 1, dict.fromkeys(names, ids) | {"attention_mask": np.ones_like(ids)}, ())
+
+
+def computed(server: NodeServer) -> float:
+    return read_metrics(server.metrics_url).total("nv_inference_count")
+
+
+@pytest.mark.parametrize("way", [GrpcTransport, SharedMemoryTransport])
+def test_a_server_forgets_the_batches_of_a_client_that_is_gone(
+    minilm_server: NodeServer, way: type[GrpcTransport | SharedMemoryTransport]
+) -> None:
+    before = computed(minilm_server)
+    transport: Transport = way(minilm_server.grpc_url)
+    for _ in range(BATCHES):
+        transport.send(long_batch())
+    wait = threading.Event()
+    while computed(minilm_server) == before:  # the first batch has run
+        wait.wait(0.02)
+    transport.close()
+    after = GrpcTransport(minilm_server.grpc_url)
+    after.send(Request("minilm", 1, {name: array[:1] for name, array in long_batch().inputs.items()}, ())).result()
+    after.close()
+    assert (computed(minilm_server) - before) / ROWS < BATCHES / 2
