@@ -17,9 +17,8 @@ ROWS, BATCHES = 32, 20
 
 
 def long_batch() -> Request:
-    ids = np.full((ROWS, 256), 2000, np.int64)
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    return Request("minilm", 1, dict.fromkeys(names, ids) | {"attention_mask": np.ones_like(ids)}, ())
+    fill = {"input_ids": 2000, "attention_mask": 1, "token_type_ids": 0}
+    return Request("minilm", 1, {name: np.full((ROWS, 256), value) for name, value in fill.items()}, ())
 
 
 def computed(server: NodeServer) -> float:
