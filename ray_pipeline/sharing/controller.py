@@ -45,7 +45,11 @@ CALM = 0.15
 DROPS = 3
 """After so many requests in a row that the server dropped, it is left alone."""
 
+BLIND_S = 2.0
+"""Without a count for so long nobody knows who is online."""
+
 AWAY = Limit(0, 0.0, "the server drops requests, or is away; it is asked again")
+BLIND = Limit(0, 0.0, "the server's counts do not come, so that nobody knows whether users are online")
 SILENT = Limit(0, 0.0, "bulk is silent, to see how fast the server answers without it")
 TOO_SLOW = Limit(0, 0.0, "beside a batch of one row users would wait longer than they may; that is looked at again")
 NOBODY = Limit(UNLIMITED, math.inf, "nobody is online")
@@ -63,6 +67,7 @@ class Controller:
         self._met_silence = False
         self._in_flight = 0
         self._busy_s = -math.inf
+        self._counted_s = now_s
         self._canary_s: float | None = None
         self._next_canary_s = now_s
         self._full_s = 0.0
@@ -82,6 +87,7 @@ class Controller:
 
     def counted(self, now_s: float, requests: int) -> None:
         """Takes how many requests of all clients the server has answered since it was started."""
+        self._counted_s = now_s
         if self._users.counted(now_s, requests):
             self._regimes.forget()
             self._begin_silence(now_s)
@@ -144,6 +150,8 @@ class Controller:
     def _found(self, now_s: float) -> Limit:
         if self._away.pausing(now_s) or self._drops >= DROPS:
             return AWAY
+        if now_s - self._counted_s > BLIND_S:
+            return BLIND
         if self._silence_s is not None:
             return SILENT
         if not self._users.anybody(now_s):

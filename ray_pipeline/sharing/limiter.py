@@ -144,7 +144,7 @@ class Limiter:
     async def count(self) -> None:
         """Asks the server again and again how many requests it has answered."""
         while True:
-            if self._connections and (requests := await self._signals.requests()) is not None:
+            if (requests := await self._signals.requests()) is not None:
                 self.allotment.counted(time.monotonic(), requests)
             self.allotment.troubled(self._signals.trouble)
             await asyncio.sleep(COUNT_EVERY_S)

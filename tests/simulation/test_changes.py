@@ -94,6 +94,16 @@ def test_canaries_that_are_dropped_stop_bulk_and_are_tried_again() -> None:
     assert one.shared.rate(75, 100) >= 0.8 * one.shared.rate(10, 30)
 
 
+def test_without_counts_nobody_is_taken_to_be_away() -> None:
+    def disturb(world: World) -> None:
+        world.blind = lambda now: 40 < now < 60
+
+    one = trial(BOUND, users_at(0.12), disturb=disturb)
+    assert one.shared.rate(43, 60) == 0
+    assert one.shared.rate(65, 100) >= 0.8 * one.shared.rate(10, 40)
+    assert one.slowdown(0.95) <= 3.2
+
+
 def test_a_server_that_is_started_again_is_learned_anew() -> None:
     def disturb(world: World) -> None:
         world.at(40.0, lambda now: world.restart(now, away_s=5.0))

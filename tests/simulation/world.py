@@ -128,6 +128,7 @@ class World:
         self.controls, self.machine, self.seconds = controls, machine, seconds
         self.seen = Seen()
         self.down = False
+        self.blind: Callable[[float], bool] = lambda now: False
         self.lie: Callable[[float], float | None] | None = None
         self._random = np.random.default_rng(seed)
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
@@ -173,7 +174,7 @@ class World:
         self.at(now + TICK_S, self._tick)
 
     def _count(self, now: float) -> None:
-        if not self.down:
+        if not self.down and not self.blind(now):
             self.controls.counted(now, self._counted)
         self.at(now + COUNT_EVERY_S, self._count)
 
