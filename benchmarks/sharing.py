@@ -137,12 +137,7 @@ def phases_of(setting: str, texts: Path, folder: Path, version: Path, url: str) 
     repository = version.parent.parent
 
     def rayton(name: str, sharing: str = "") -> Way:
-        output = folder / name
-        places = {"source": texts, "repository": repository, "output": output}
-        job = write_job(folder / f"{name}.toml", **places, model=MODEL, rows_per_chunk=ROWS_PER_FILE, url=url)
-        with job.open("a") as file:
-            file.write(f"[sharing]\n{sharing}\n" if sharing else "")
-        return Way(name, module("rayton", "score", job), output)
+        return job_of(name, folder, texts, repository, url, sharing)
 
     exclusive = Phase("exclusive", 0.0, rayton("exclusive"))
     if setting == TWO:
@@ -165,6 +160,16 @@ def phases_of(setting: str, texts: Path, folder: Path, version: Path, url: str) 
         Phase("alone", 0.5, None),
         Phase("own lane", 0.5, own, Goals(1.3, 1.3, 1.5, 0.65)),
     ]
+
+
+def job_of(name: str, folder: Path, texts: Path, repository: Path, url: str, sharing: str = "") -> Way:
+    """A job of Rayton beside the users of the server at `url`; `sharing` are the lines of that section, if any."""
+    output = folder / name
+    places = {"source": texts, "repository": repository, "output": output}
+    job = write_job(folder / f"{name}.toml", **places, model=MODEL, rows_per_chunk=ROWS_PER_FILE, url=url)
+    with job.open("a") as file:
+        file.write(f"[sharing]\n{sharing}\n" if sharing else "")
+    return Way(name, module("rayton", "score", job), output)
 
 
 Turns = dict[tuple[str, Phase], list[Seen]]

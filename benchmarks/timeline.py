@@ -30,21 +30,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.measure import RESULTS, home, module, parts, save, write_job
+from benchmarks.measure import RESULTS, home, parts, save
 from benchmarks.online import Seen, Stretch, users
 from benchmarks.processes import TRITON, below, kind_of
 from benchmarks.sharing import (
     ONE,
-    ROWS_PER_FILE,
     TOKENS,
     TUNINGS,
-    Way,
     exported,
     in_its_stride,
+    job_of,
     seconds_alone,
     write_texts,
 )
-from benchmarks.texts import MODEL
 from ray_pipeline.sharing.connection import log_file_of
 from triton_models.server.metrics import read_metrics
 from triton_models.server.options import ServerOptions
@@ -161,7 +159,8 @@ def main(what: Annotated[What, typer.Argument()]) -> None:
         version = exported(folder / "models", TUNINGS[ONE])
         with NodeServer.start(runtime, ServerOptions(folder / "models", folder / "triton.log")) as server:
             url = server.grpc_url
-            way = rayton(what, folder, version.parent.parent, url)
+            lane = 'lane = "own"' if what is What.OWN else f'lane = "shared"\nmax_slowdown = {MAX_SLOWDOWN:g}'
+            way = job_of("rayton", folder, folder / "texts", version.parent.parent, url, lane)
             stretches = stretches_of(what, seconds_alone(url))
             with users(url, "minilm", TOKENS, stretches, SEED) as alone:
                 pass
@@ -186,17 +185,6 @@ def main(what: Annotated[What, typer.Argument()]) -> None:
     draw(run).savefig(picture)
     save(f"timeline_{what}", told)
     print(picture)
-
-
-def rayton(what: What, folder: Path, repository: Path, url: str) -> Way:
-    """The job."""
-    output = folder / "out"
-    places = {"source": folder / "texts", "repository": repository, "output": output}
-    job = write_job(folder / "job.toml", **places, model=MODEL, rows_per_chunk=ROWS_PER_FILE, url=url)
-    with job.open("a") as file:
-        sharing = 'lane = "own"' if what is What.OWN else f'lane = "shared"\nmax_slowdown = {MAX_SLOWDOWN:g}'
-        file.write(f"[sharing]\n{sharing}\n")
-    return Way("rayton", module("rayton", "score", job), output)
 
 
 def stretches_of(what: What, row_s: float) -> list[Stretch]:
@@ -290,10 +278,8 @@ def tell(run: Run) -> dict[str, Any]:
     told: dict[str, Any] = {"max_slowdown": MAX_SLOWDOWN, "users": {}, "after": {}}
     for name, (start_s, end_s) in spans.items():
         seen, alone = run.seen.between(start_s, end_s), run.alone.between(start_s, end_s)
-        at_ms = {f"p{quantile * 100:.0f}": seen.quantile_ms(quantile) for quantile in QUANTILES}
-        ratios = {
-            f"p{quantile * 100:.0f}": seen.quantile_ms(quantile) / alone.quantile_ms(quantile) for quantile in QUANTILES
-        }
+        at_ms, alone_ms = quantiles_ms(seen), quantiles_ms(alone)
+        ratios = {name: at / alone_ms[name] for name, at in at_ms.items()}
         errors = int(np.isnan(seen.latencies_s).sum())
         bulk = run.rows.rate(start_s, end_s)
         told["users"][name] = {"ms": at_ms, "ratios": ratios, "errors": errors, "bulk_rows_per_s": bulk}
@@ -307,6 +293,11 @@ def tell(run: Run) -> dict[str, Any]:
         told["after"][name] = back = run.back_s(moment_s, usual)
         print(f"bulk has {BACK:.0%} of its earlier rate {back:.1f} s after {name}")
     return told
+
+
+def quantiles_ms(seen: Seen) -> dict[str, float]:
+    """The latencies at `QUANTILES`, named as in p95."""
+    return {f"p{quantile * 100:.0f}": seen.quantile_ms(quantile) for quantile in QUANTILES}
 
 
 def draw(run: Run) -> Figure:
