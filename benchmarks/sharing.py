@@ -162,11 +162,19 @@ def phases_of(setting: str, texts: Path, folder: Path, version: Path, url: str) 
     ]
 
 
-def job_of(name: str, folder: Path, texts: Path, repository: Path, url: str, sharing: str = "") -> Way:
+def job_of(
+    name: str,
+    folder: Path,
+    texts: Path,
+    repository: Path,
+    url: str,
+    sharing: str = "",
+    rows_per_chunk: int = ROWS_PER_FILE,
+) -> Way:
     """A job of Rayton beside the users of the server at `url`; `sharing` are the lines of that section, if any."""
     output = folder / name
     places = {"source": texts, "repository": repository, "output": output}
-    job = write_job(folder / f"{name}.toml", **places, model=MODEL, rows_per_chunk=ROWS_PER_FILE, url=url)
+    job = write_job(folder / f"{name}.toml", **places, model=MODEL, rows_per_chunk=rows_per_chunk, url=url)
     with job.open("a") as file:
         file.write(f"[sharing]\n{sharing}\n" if sharing else "")
     return Way(name, module("rayton", "score", job), output)
@@ -223,6 +231,7 @@ def asked(stretch: Stretch, seed: int, url: str) -> Seen:
 @contextmanager
 def in_its_stride(way: Way) -> Iterator[subprocess.Popen[bytes]]:
     """The process of a bulk job that has committed some parts, while the block runs; then it is interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else a job of a background command would not hear it
     shutil.rmtree(way.output, ignore_errors=True)
     log = way.output.with_suffix(".log")
     with log.open("wb") as out:

@@ -86,13 +86,15 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             _check_bearable(left.rejected, spec, plan)
             report.resolved(models, nodes)
             wanted = {model.name: model.version for model in models}
-            lane = _lane(spec, repository, wanted, nodes)
-            manners = _manners(spec, lane, output, home)
-            if lane is not None and manners is not None:
-                report.lane(lane, manners, spec.triton.url)
-            if lane is not None and lane.lane == "shared" and spec.triton.url is not None:
-                report.cautions(cautions_of(spec.triton.url, wanted, nodes, spec.triton.timeout_s))
-            with called_roll(nodes) as roll, _servers(spec, lane, repository, wanted, home, nodes, roll) as find_server:
+            manners = _manners(spec, repository, wanted, nodes, output, home)
+            if manners is not None:
+                report.lane(manners, spec.triton.url)
+                if manners.bound is not None and spec.triton.url is not None:
+                    report.cautions(cautions_of(spec.triton.url, wanted, nodes, spec.triton.timeout_s))
+            with (
+                called_roll(nodes) as roll,
+                _servers(spec, manners, repository, wanted, home, nodes, roll) as find_server,
+            ):
                 ways, away = ways_to(find_server, spec.triton, nodes)
                 report.connected(list(ways.values()))
                 roll.begin(find_server, away)
@@ -159,33 +161,29 @@ def _stepped_back(spec: JobSpec, ray_address: str | None) -> AbstractContextMana
     return stepped_back() if spec.beside_users is not None and ray_address is None else nullcontext()
 
 
-def _lane(spec: JobSpec, repository: Storage, versions: Mapping[str, int], nodes: Sequence[str]) -> LaneChoice | None:
-    """The lane of a job beside online users, and why; None: there are none to be minded."""
+def _manners(
+    spec: JobSpec, repository: Storage, versions: Mapping[str, int], nodes: Sequence[str], output: Storage, home: Path
+) -> Manners | None:
+    """How the job behaves beside online users; None: there are none to be minded."""
     sharing = spec.beside_users
     if sharing is None:
         return None
-    if sharing.lane != "auto":
-        return LaneChoice(sharing.lane, "as the job file says")
-    size = model_bytes(repository, versions)
-    return choose_lane(spec.triton.url, on_gpus(repository, versions), size, free_memory(nodes))
-
-
-def _manners(spec: JobSpec, lane: LaneChoice | None, output: Storage, home: Path) -> Manners | None:
-    """How the job behaves beside online users; None: there are none to be minded."""
-    sharing = spec.beside_users
-    if sharing is None or lane is None:
-        return None
+    if sharing.lane == "auto":
+        size = model_bytes(repository, versions)
+        lane = choose_lane(spec.triton.url, sharing.bulk_url, on_gpus(repository, versions), size, free_memory(nodes))
+    else:
+        lane = LaneChoice(sharing.lane, "as the job file says")
     if lane.lane == "own":
-        return Manners(output, None, home, pause_file=sharing.pause_file)
+        return Manners(output, lane, None, home, pause_file=sharing.pause_file, bulk_url=sharing.bulk_url)
     slo_s = None if sharing.online_slo_ms is None else sharing.online_slo_ms / 1e3
     slowdown = None if slo_s is not None else sharing.max_slowdown or DEFAULT_SLOWDOWN
     bound = Bound(sharing.quantile, slowdown, slo_s)
-    return Manners(output, bound, home, sharing.weight, sharing.priority, sharing.max_share, sharing.pause_file)
+    return Manners(output, lane, bound, home, sharing.weight, sharing.priority, sharing.max_share, sharing.pause_file)
 
 
 def _servers(
     spec: JobSpec,
-    lane: LaneChoice | None,
+    manners: Manners | None,
     repository: Storage,
     versions: Mapping[str, int],
     home: Path,
@@ -193,9 +191,11 @@ def _servers(
     roll: Roll,
 ) -> AbstractContextManager[FindServer]:
     """The servers that score: those that run, or others for this job, in the background beside online users."""
-    if spec.triton.url is not None and (lane is None or lane.lane == "shared"):
-        return nullcontext(SameAddress(spec.triton.url))
-    return managed_servers(repository, versions, home, nodes, roll, background=lane is not None)
+    own_lane = manners is not None and manners.bound is None
+    running = manners.bulk_url if manners is not None and own_lane else spec.triton.url
+    if running is not None:
+        return nullcontext(SameAddress(running))
+    return managed_servers(repository, versions, home, nodes, roll, background=own_lane)
 
 
 def _scored(

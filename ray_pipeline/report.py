@@ -14,7 +14,6 @@ from ray_pipeline.output.left import Left
 from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh, named
-from ray_pipeline.sharing.choice import LaneChoice
 from ray_pipeline.sharing.lane import Manners
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.transport.choose import Choice
@@ -50,12 +49,13 @@ class Report:
         names = ", ".join(f"{model.name} version {model.version}" for model in models)
         self._say(f"model   {names}, on {len(nodes)} node{'s' if len(nodes) != 1 else ''}")
 
-    def lane(self, choice: LaneChoice, manners: Manners, online: str | None) -> None:
+    def lane(self, manners: Manners, online: str | None) -> None:
         """Says which lane the job takes beside the users of the server `online`, why, and what they may notice."""
-        self._say(f"lane    {choice.lane}: {choice.why}")
+        self._say(f"lane    {manners.lane.lane}: {manners.lane.why}")
         if (bound := manners.bound) is None:
             left_alone = f"; {online} is left to its online users" if online is not None else ""
-            self._say(f"        a second server on each node takes what nobody else wants{left_alone}")
+            second = "a second server" if manners.bulk_url is None else manners.bulk_url
+            self._say(f"        {second} on each node takes what nobody else wants{left_alone}")
             return
         most = f"{bound.slo_s * 1e3:g} ms" if bound.slo_s is not None else f"{bound.max_slowdown:g} times as long"
         self._say(f"        {bound.quantile:.0%} of online users wait at most {most}; what limits the job is told in")

@@ -8,15 +8,24 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ray_pipeline.chunk import INTERNAL
 from ray_pipeline.errors import JobFileError
 from ray_pipeline.transport.base import WantedTransport
 from triton_models.healing import TIMEOUT_S
 
-_HOST_AND_PORT = re.compile(r"[^/\s]+:\d+")
 NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+def _host_and_port(given: str) -> str:
+    if not re.fullmatch(r"[^/\s]+:\d+", given):
+        raise ValueError(f"{given!r} is not host:port of a server's gRPC, such as localhost:8001")
+    return given
+
+
+Address = Annotated[str, AfterValidator(_host_and_port)]
+"""Where a server's gRPC is, as each node sees it."""
 
 
 class _Section(BaseModel):
@@ -73,7 +82,7 @@ class TritonSpec(_Section):
     how batches reach it: `auto` is `shared_memory` where it works.
     """
 
-    url: NonEmpty | None = None
+    url: Address | None = None
     repository: NonEmpty | None = None
     managed: bool | None = None
     timeout_s: float = Field(default=60.0, gt=0)
@@ -89,12 +98,10 @@ class TritonSpec(_Section):
             raise ValueError("managed = true starts a server on each node, url names one that runs; keep one of them")
         if self.managed is False and self.url is None:
             raise ValueError("managed = false needs url, the address of a running server")
-        if self.url is not None and not _HOST_AND_PORT.fullmatch(self.url):
-            raise ValueError(f"url {self.url!r} is not host:port of a server's gRPC, such as localhost:8001")
         return self
 
 
-OF_EACH_LANE = {"mode", "lane", "pause_file"}
+OF_EACH_LANE = {"mode", "lane", "pause_file", "bulk_url"}
 
 
 class SharingSpec(_Section):
@@ -102,11 +109,12 @@ class SharingSpec(_Section):
 
     With the mode `exclusive` it does not, as if there was no such section. With the lane `own` each node gets a second
     server for this job alone, in the background: it takes only the processor time that nobody else wants, and the
-    server of the online users is not touched. In the lane `shared` the job uses their server and holds back: `quantile`
-    of their latencies stays within `online_slo_ms` milliseconds, or within `max_slowdown` times (1.5 without either)
-    what it is when the job is silent. Jobs in that lane get parts by `weight`; one of higher `priority` goes first, and
-    `max_share` is the most of a server's time that the job takes. The lane `auto` is `own` where there is memory for a
-    second server, and `shared` elsewhere. While `pause_file` exists on a node, the job is paused there.
+    server of the online users is not touched; `bulk_url` names one that is there already. In the lane `shared` the job
+    uses their server and holds back: `quantile` of their latencies stays within `online_slo_ms` milliseconds, or within
+    `max_slowdown` times (1.5 without either) what it is when the job is silent. Jobs in that lane get parts by
+    `weight`; one of higher `priority` goes first, and `max_share` is the most of a server's time that the job takes.
+    The lane `auto` is `own` where there is memory for a second server, and `shared` elsewhere. While `pause_file`
+    exists on a node, the job is paused there.
     """
 
     mode: Literal["shared", "exclusive"] = "shared"
@@ -118,6 +126,7 @@ class SharingSpec(_Section):
     weight: float = Field(default=1.0, gt=0)
     priority: int = 0
     pause_file: Path | None = None
+    bulk_url: Address | None = None
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
@@ -125,6 +134,8 @@ class SharingSpec(_Section):
             raise ValueError("online_slo_ms and max_slowdown are two ways to say what users may notice; keep one")
         if self.lane == "own" and (idle := sorted(self.model_fields_set - OF_EACH_LANE)):
             raise ValueError(f'{idle[0]} is for lane = "shared": with a lane of its own there is nothing to share')
+        if self.lane == "shared" and self.bulk_url is not None:
+            raise ValueError('bulk_url is for lane = "own": the shared lane is that of the server of online users')
         return self
 
 
@@ -152,6 +163,8 @@ class JobSpec(_Section):
     def _shared_with_somebody(self) -> Self:
         if self.beside_users is not None and self.beside_users.lane == "shared" and self.triton.url is None:
             raise ValueError('sharing.lane = "shared" needs triton.url, the server that online users have too')
+        if self.beside_users is not None and self.beside_users.bulk_url is not None and self.triton.url is None:
+            raise ValueError("sharing.bulk_url needs triton.url, the server of the online users whom it is beside")
         return self
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.models import OptionInfo
 
 import triton_models.doctor.cli
 import triton_models.history.cli
@@ -25,12 +26,20 @@ if TYPE_CHECKING:
     from triton_models.server.runtime import Runtime
 
 REFRESH_S = 30.0
+BULK_PORTS = 100
+"""The ports of a bulk lane are so much higher than those of the server that it is beside."""
 
 # What needs time to import (grpc, numpy, pyarrow, rich) is imported by the commands that use it.
 
 runtime_app = typer.Typer(help="The embedded server's private environment.", no_args_is_help=True)
 
 Gpu = Annotated[bool, typer.Option("--gpu", help="With CUDA, for a machine that has an NVIDIA GPU.")]
+
+
+def _port_option(usual: int) -> OptionInfo:
+    usually = f"{usual}, {usual + BULK_PORTS} with --bulk-lane"
+    option: OptionInfo = typer.Option(help="0 takes any free port.", show_default=usually)
+    return option
 
 
 def mount(app: typer.Typer) -> None:
@@ -55,41 +64,51 @@ def serve(
         ),
     ] = None,
     address: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
-    http_port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8000,
-    grpc_port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8001,
-    metrics_port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8002,
+    http_port: Annotated[int | None, _port_option(8000)] = None,
+    grpc_port: Annotated[int | None, _port_option(8001)] = None,
+    metrics_port: Annotated[int | None, _port_option(8002)] = None,
     tritonserver: Annotated[Path | None, typer.Option(help="Run this server instead of the embedded one.")] = None,
     log_file: Annotated[Path | None, typer.Option(help="Triton's own log; below RAYTON_HOME by default.")] = None,
     exit_timeout_s: Annotated[int, typer.Option(min=0, help="How long requests may take after SIGTERM.")] = 30,
     start_timeout_s: Annotated[float, typer.Option(min=1, help="How long the models may take to load.")] = 600.0,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Listen on any address all the same.")] = False,
     probe: Annotated[bool, typer.Option(help="Send one request to each model before it counts as ready.")] = True,
+    bulk_lane: Annotated[
+        bool,
+        typer.Option(
+            "--bulk-lane", help="For bulk jobs beside another server: it takes only time that nobody else wants."
+        ),
+    ] = False,
     gpu: Gpu = False,
 ) -> None:
     """Serve the models of a repository on this machine until Ctrl-C or SIGTERM."""
+    from triton_models.server.errors import StartError
     from triton_models.server.options import ServerOptions
     from triton_models.server.process import NodeServer
     from triton_models.server.register import registered
     from triton_models.storage import checked_uri
 
+    if bulk_lane and gpu:
+        raise StartError("--bulk-lane steps back on processors only, not on GPUs; leave out --gpu or --bulk-lane")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     home, names = rayton_home(os.environ), tuple(model) if model else None
     uri = checked_uri(repository, os.environ.get("AWS_ENDPOINT_URL"))
     try:
-        with _follower(uri, cache, names, refresh_s) as follower:
+        with _follower(uri, cache, names, refresh_s, bulk_lane) as follower:
             options = ServerOptions(
                 repository=follower.cache.models if follower else Path(uri),
                 log_file=log_file or home / "logs" / f"tritonserver-{os.getpid()}.log",
                 models=names,
                 address=address,
-                http_port=http_port,
-                grpc_port=grpc_port,
-                metrics_port=metrics_port,
+                http_port=_port(http_port, 8000, bulk_lane),
+                grpc_port=_port(grpc_port, 8001, bulk_lane),
+                metrics_port=_port(metrics_port, 8002, bulk_lane),
                 exit_timeout_s=exit_timeout_s,
                 start_timeout_s=start_timeout_s,
                 probe=probe,
                 allow_remote=allow_remote,
+                background=bulk_lane,
             )
             start = follower.start if follower else NodeServer.start
             with (
@@ -131,6 +150,12 @@ def remove() -> None:
         _say(f"removed {folder}")
 
 
+def _port(given: int | None, usual: int, bulk_lane: bool) -> int:
+    if given is not None:
+        return given
+    return usual + BULK_PORTS if bulk_lane else usual
+
+
 class StopRequested(BaseException):
     """SIGTERM or Ctrl-C. Not an Exception: no one but `serve` may catch it."""
 
@@ -141,7 +166,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def _follower(
-    uri: str, cache: Path | None, names: tuple[str, ...] | None, refresh_s: float | None
+    uri: str, cache: Path | None, names: tuple[str, ...] | None, refresh_s: float | None, bulk_lane: bool
 ) -> Iterator[Follower | None]:
     """What keeps a copy of the repository; None where the repository itself is served, in its own folder."""
     from triton_models.repository.cache import default_folder, open_cache
@@ -158,7 +183,11 @@ def _follower(
         yield None
         return
     endpoint_url = os.environ.get("AWS_ENDPOINT_URL") if uri.startswith("s3://") else None
-    folder = cache.expanduser() if cache else default_folder(rayton_home(os.environ), uri, endpoint_url)
+    folder = default_folder(rayton_home(os.environ), uri, endpoint_url)
+    if bulk_lane:
+        folder = folder.with_name(f"{folder.name}-bulk")  # a copy has one server
+    if cache:
+        folder = cache.expanduser()
     with open_cache(folder, uri, endpoint_url) as copy:
         # A node does not wait for a store that fails: it serves its copy, and asks again at the next refresh.
         yield Follower(copy, lambda: open_storage(uri, endpoint_url, timeout_s=0), names, _say_when)
@@ -207,7 +236,9 @@ def _report(server: NodeServer, follower: Follower | None) -> None:
         kept = f"{follower.cache.uri} in {follower.cache.folder}"
         console.print(f"{'copy':8} {kept}", soft_wrap=True, highlight=False)
     console.print(f"{'log':8} {server.options.log_file}", soft_wrap=True, highlight=False)
-    for name, caution in _cautions(server):
+    if server.options.background:
+        console.print(f"{'lane':8} for bulk: it takes only processor time that nobody else wants", soft_wrap=True)
+    for name, caution in () if server.options.background else _cautions(server):
         console.print(f"{'caution':8} {name}: {caution}", soft_wrap=True, highlight=False, markup=False)
     console.print("ready; Ctrl-C stops the server")
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from ray_pipeline.sharing.choice import LaneChoice
 from ray_pipeline.sharing.gate import Gate
 from ray_pipeline.sharing.helm import Helm
 from ray_pipeline.sharing.holder import Holder
@@ -23,17 +24,20 @@ from triton_models.storage import Storage
 
 @dataclass(frozen=True)
 class Manners:
-    """How a job shares servers: what their users may notice, and its part beside other jobs; `bound` None: it has
-    servers of its own. `home` is Rayton's folder on the node; the job is paused there while `pause_file` exists.
+    """How a job shares servers: what their users may notice, and its part beside other jobs; `bound` is None in a lane
+    of its own, for which `bulk_url` names a server that is there already. `home` is Rayton's folder on the node; the
+    job is paused there while `pause_file` exists.
     """
 
     output: Storage
+    lane: LaneChoice
     bound: Bound | None
     home: Path
     weight: float = 1.0
     priority: int = 0
     max_share: float = 1.0
     pause_file: Path | None = None
+    bulk_url: str | None = None
 
 
 class Lane(Protocol):

@@ -231,6 +231,12 @@ def test_a_folder_is_served_where_it_is_and_not_followed(home: Path, repository:
     assert "`rayton export --load`" in refused.stderr
 
 
+def test_a_bulk_lane_does_not_step_back_on_a_gpu(home: Path, repository: Path) -> None:
+    refused = run_serve(home, repository, "--bulk-lane", "--gpu")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: --bulk-lane steps back on processors only, not on GPUs; leave out ")
+
+
 def test_a_server_of_the_system_runs_with_its_own_backends(
     runtime: Runtime, home: Path, repository: Path, tmp_path: Path
 ) -> None:

@@ -68,6 +68,24 @@ def test_a_node_follows_its_bucket_and_never_serves_what_is_not_whole(
         stop(served)
 
 
+def test_a_bulk_lane_has_a_copy_of_its_own_and_follows_the_same_bucket(
+    runtime: Runtime, home: Path, store: str
+) -> None:
+    bucket = open_storage(URI, store)
+    publish_number(bucket, 1)
+    refreshed = ("--refresh-s", "0.2")
+    with serving(home, URI, *refreshed) as online, serving(home, URI, "--bulk-lane", *refreshed) as lane:
+        assert lane.report["copy"] == f"{online.report['copy']}-bulk"
+        published = publish_number(bucket, 2)
+        urls = [online.report["gRPC"], lane.report["gRPC"]]
+        load_everywhere(urls, NAME, published.version)
+        for served in (online, lane):
+            served.await_line(f"{NAME} version 2 is served now in place of 1")
+        assert [number_of(url) for url in urls] == [2, 2]
+        stop(lane)
+        stop(online)
+
+
 def test_a_model_that_does_not_load_leaves_the_old_version_in_service_also_after_a_restart(
     runtime: Runtime, home: Path, tmp_path: Path, store: str
 ) -> None:

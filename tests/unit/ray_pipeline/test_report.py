@@ -28,6 +28,8 @@ OUT = "s3://corpus/a [very] long/folder/" + "with-a-name-that-is-wider-than-a-te
 
 SHARED = Choice("shared_memory", "it is here")
 GRPC = Choice("grpc", "it is [not] here")
+USERS, BULK = "localhost:8001", "localhost:8101"
+LEFT = f"{USERS} is left to its online users"
 
 
 @pytest.fixture
@@ -80,16 +82,21 @@ def test_how_batches_reach_the_servers_is_told_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("online", "left_alone"), [(None, ""), ("localhost:8001", "; localhost:8001 is left to its online users")]
+    ("online", "bulk_url", "told"),
+    [
+        (None, None, "a second server on each node takes what nobody else wants"),
+        (USERS, None, f"a second server on each node takes what nobody else wants; {LEFT}"),
+        (USERS, BULK, f"{BULK} on each node takes what nobody else wants; {LEFT}"),
+    ],
 )
 def test_a_lane_of_its_own_is_told(
-    report: Report, printed: StringIO, tmp_path: Path, online: str | None, left_alone: str
+    report: Report, printed: StringIO, tmp_path: Path, online: str | None, bulk_url: str | None, told: str
 ) -> None:
-    manners = Manners(open_storage(str(tmp_path)), None, tmp_path)
-    report.lane(LaneChoice("own", "there is [much] memory"), manners, online)
+    lane = LaneChoice("own", "there is [much] memory")
+    report.lane(Manners(open_storage(str(tmp_path)), lane, None, tmp_path, bulk_url=bulk_url), online)
     assert printed.getvalue().splitlines() == [
         "lane    own: there is [much] memory",
-        f"        a second server on each node takes what nobody else wants{left_alone}",
+        f"        {told}",
     ]
 
 
@@ -99,8 +106,8 @@ def test_a_lane_of_its_own_is_told(
 def test_a_shared_lane_is_told_with_what_is_unsafe_about_it(
     report: Report, printed: StringIO, bound: Bound, most: str
 ) -> None:
-    manners = Manners(open_storage("/out"), bound, Path("/home/me/.rayton"))
-    report.lane(LaneChoice("shared", "no memory"), manners, "localhost:8001")
+    lane = LaneChoice("shared", "no memory")
+    report.lane(Manners(open_storage("/out"), lane, bound, Path("/home/me/.rayton")), "localhost:8001")
     report.cautions(["minilm: instance_group has 1 instance"])
     assert printed.getvalue().splitlines() == [
         "lane    shared: no memory",

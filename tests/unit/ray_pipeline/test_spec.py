@@ -76,11 +76,13 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
         ('url = "localhost:8001"', 'repository = "m"\nmanaged = false', "triton: managed = false needs url"),
         ('url = "localhost:8001"', 'url = "x:1"\ntimeout_s = 0', "triton.timeout_s: "),
         ('url = "localhost:8001"', 'url = "x:1"\ntransport = "shm"', "triton.transport: Input should be 'auto'"),
-        ("localhost:8001", "localhost", "triton: url 'localhost' is not host:port"),
-        ("localhost:8001", "http://localhost:8001", "triton: url 'http://localhost:8001' is not host:port"),
+        ("localhost:8001", "localhost", "triton.url: 'localhost' is not host:port"),
+        ("localhost:8001", "http://localhost:8001", "triton.url: 'http://localhost:8001' is not host:port"),
         ("[storage]", '[sharing]\nlane = "fast"\n[storage]', "sharing.lane: Input should be 'own'"),
         ("[storage]", '[sharing]\nmode = "some"\n[storage]', "sharing.mode: Input should be 'shared'"),
         ("[storage]", '[sharing]\nlane = "own"\nweight = 2\n[storage]', "sharing: weight is for lane"),
+        ("[storage]", '[sharing]\nbulk_url = "lane"\n[storage]', "sharing.bulk_url: 'lane' is not host:port"),
+        ("[storage]", '[sharing]\nlane = "shared"\nbulk_url = "a:1"\n[storage]', "sharing: bulk_url is for lane"),
         ("[storage]", '[sharing]\nlines = "own"\n[storage]', "sharing.lines: unknown key; did you mean 'lane'?"),
         ('"embedding"', '"id"', "job: the output would have the column 'id' twice"),
         ('"embedding"', '"__rayton_row"', "job: the output cannot have a column '__rayton_row'"),
@@ -146,5 +148,6 @@ def test_a_job_is_beside_users_only_if_it_says_so(job: Path, sharing: str, lane:
 def test_a_shared_lane_needs_somebody_to_share_with(job: Path) -> None:
     without_url = GOOD.replace('url = "localhost:8001"', 'repository = "m"')
     assert "needs triton.url" in refusal(job, f'{without_url}\n[sharing]\nlane = "shared"\n')
+    assert "needs triton.url" in refusal(job, f'{without_url}\n[sharing]\nbulk_url = "localhost:8101"\n')
     alone = load(job, f'{without_url}\n[sharing]\nlane = "shared"\nmode = "exclusive"\n')
     assert alone.beside_users is None

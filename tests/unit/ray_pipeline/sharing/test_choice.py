@@ -26,6 +26,12 @@ NEEDED = SERVER_BYTES + COPIES * MODEL
 def test_a_second_server_where_there_is_room_for_it(
     online: str | None, on_gpus: Sequence[str], free: Sequence[int], lane: str, why: str
 ) -> None:
-    choice = choose_lane(online, on_gpus, MODEL, dict(zip("ab", free, strict=False)))
+    choice = choose_lane(online, None, on_gpus, MODEL, dict(zip("ab", free, strict=False)))
     assert choice.lane == lane
     assert choice.why.startswith(why)
+
+
+def test_a_server_for_bulk_that_is_there_is_taken() -> None:
+    choice = choose_lane(USERS, "localhost:8101", [], MODEL, {"a": 0})
+    assert choice.lane == "own"
+    assert choice.why == "bulk_url under [sharing] names a server for bulk"

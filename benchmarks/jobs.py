@@ -1,0 +1,109 @@
+"""Two jobs in the shared lane of one server: parts by weight, and one of higher priority that comes and goes.
+
+    python -m benchmarks.jobs
+
+First two jobs of the weights 3 and 1 run for a while. Then one of a higher priority comes beside one that runs, and
+goes again: the first one has to stop at once, and to go on by itself. Nobody is online. Writes JSON and prints what was
+seen.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from benchmarks.measure import home, parts, save
+from benchmarks.sharing import ONE, TUNINGS, Way, exported, in_its_stride, job_of, rate, write_texts
+from benchmarks.timeline import events_of
+from triton_models.server.options import ServerOptions
+from triton_models.server.process import NodeServer
+from triton_models.server.runtime import ensure_runtime
+
+ROWS = 16384
+ROWS_PER_CHUNK = 32
+"""Small parts show moments."""
+
+WEIGHTS = (3, 1)
+SOON_S = 20.0
+"""How long a job may take to go on."""
+
+
+def main(
+    repeats: Annotated[int, typer.Option(help="Turns.")] = 3,
+    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 20.0,
+) -> None:
+    """Prepares, measures, reports."""
+    runtime = ensure_runtime(home(), print)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_texts(folder / "texts", ROWS)
+        version = exported(folder / "models", TUNINGS[ONE])
+        with NodeServer.start(runtime, ServerOptions(folder / "models", folder / "triton.log")) as server:
+
+            def job(name: str, sharing: str) -> Way:
+                sharing = f'lane = "shared"\n{sharing}'
+                repository = version.parent.parent
+                return job_of(name, folder, folder / "texts", repository, server.grpc_url, sharing, ROWS_PER_CHUNK)
+
+            heavy, light = (job(f"weight-{weight}", f"weight = {weight}") for weight in WEIGHTS)
+            low, high = (job(f"priority-{priority}", f"priority = {priority}") for priority in (0, 1))
+            ratios: list[float] = []
+            yields_s: list[float] = []
+            resumes_s: list[float] = []
+            for _ in range(repeats):
+                ratios.append(by_weight(heavy, light, seconds))
+                yielded_s, resumed_s = by_priority(low, high, seconds, server.grpc_url)
+                yields_s.append(yielded_s)
+                resumes_s.append(resumed_s)
+                print(
+                    f"weights {WEIGHTS[0]}:{WEIGHTS[1]} give {ratios[-1]:.2f}:1; a job of lower priority yields after "
+                    f"{yielded_s:.2f} s, and goes on {resumed_s:.2f} s after the other has left",
+                    flush=True,
+                )
+    told = {"weights": ratios, "yields_s": yields_s, "resumes_s": resumes_s}
+    save("jobs", {"what": "two jobs in the shared lane of one server; seconds, and a ratio of rows/s", "turns": told})
+    for name, turns in told.items():
+        print(f"{name:10} median {statistics.median(turns):.2f}, {min(turns):.2f} to {max(turns):.2f}")
+
+
+def by_weight(heavy: Way, light: Way, seconds: float) -> float:
+    """How many times as many rows a second the heavier job has."""
+    with in_its_stride(light), in_its_stride(heavy):
+        began_s = time.time()
+        time.sleep(seconds)
+        ended_s = time.time()
+    return rate(heavy.output, began_s, ended_s) / rate(light.output, began_s, ended_s)
+
+
+def by_priority(low: Way, high: Way, seconds: float, url: str) -> tuple[float, float]:
+    """How many seconds after the higher job has come the lower one ends its last part, and its next after that left."""
+    with in_its_stride(low):
+        with in_its_stride(high):
+            time.sleep(seconds)
+        came_s, left_s = (noted_s(url, event, high) for event in ("holder came", "holder left"))
+        while not any(left_s < moment_s for moment_s in ended(low)) and time.time() < left_s + SOON_S:
+            time.sleep(0.1)
+    moments_s = ended(low)
+    last_s = max(moment_s for moment_s in moments_s if moment_s < left_s)
+    next_s = min((moment_s for moment_s in moments_s if moment_s > left_s), default=float("inf"))
+    return last_s - came_s, next_s - left_s
+
+
+def ended(way: Way) -> Sequence[float]:
+    """When each part was committed."""
+    return [file.stat().st_mtime for file in parts(way.output)]
+
+
+def noted_s(url: str, event: str, way: Way) -> float:
+    """When the limiter last wrote down an event of a job."""
+    return float([one["time"] for one in events_of(url) if one["event"] == event and way.name in one["job"]][-1])
+
+
+if __name__ == "__main__":
+    typer.run(main)
