@@ -33,7 +33,7 @@ SILENCE_AT_MOST_S = 3.0
 REFRESH_S = (5.0, 10.0, 20.0, 40.0, 60.0)
 """Bulk is silent again so long after the last silence, at first sooner."""
 
-MARGIN = 0.95
+MARGIN = 0.9
 """The share of what is allowed that is aimed at."""
 
 MOST_BUSY = 0.9
