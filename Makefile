@@ -40,6 +40,7 @@ bench: runtime
 	$(BIN)/python -m benchmarks.timeline burst
 	$(BIN)/python -m benchmarks.timeline kills
 	$(BIN)/python -m benchmarks.timeline own
+	$(BIN)/python -m benchmarks.jobs
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.many_objects

@@ -19,15 +19,15 @@ from typing import Annotated
 import typer
 
 from benchmarks.measure import home, parts, save
-from benchmarks.sharing import ONE, TUNINGS, Way, exported, in_its_stride, job_of, rate, write_texts
+from benchmarks.sharing import ONE, ROWS_PER_FILE, TUNINGS, Way, exported, in_its_stride, job_of, rate, write_texts
 from benchmarks.timeline import events_of
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import ensure_runtime
 
 ROWS = 16384
-ROWS_PER_CHUNK = 32
-"""Small parts show moments."""
+MOMENT_ROWS = 32
+"""Small parts show moments; they cost a job more, and a job gets no more than it asks for."""
 
 WEIGHTS = (3, 1)
 SOON_S = 20.0
@@ -36,7 +36,7 @@ SOON_S = 20.0
 
 def main(
     repeats: Annotated[int, typer.Option(help="Turns.")] = 3,
-    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 20.0,
+    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 25.0,
 ) -> None:
     """Prepares, measures, reports."""
     runtime = ensure_runtime(home(), print)
@@ -46,13 +46,13 @@ def main(
         version = exported(folder / "models", TUNINGS[ONE])
         with NodeServer.start(runtime, ServerOptions(folder / "models", folder / "triton.log")) as server:
 
-            def job(name: str, sharing: str) -> Way:
+            def job(name: str, sharing: str, rows_per_chunk: int) -> Way:
                 sharing = f'lane = "shared"\n{sharing}'
                 repository = version.parent.parent
-                return job_of(name, folder, folder / "texts", repository, server.grpc_url, sharing, ROWS_PER_CHUNK)
+                return job_of(name, folder, folder / "texts", repository, server.grpc_url, sharing, rows_per_chunk)
 
-            heavy, light = (job(f"weight-{weight}", f"weight = {weight}") for weight in WEIGHTS)
-            low, high = (job(f"priority-{priority}", f"priority = {priority}") for priority in (0, 1))
+            heavy, light = (job(f"weight-{one}", f"weight = {one}", ROWS_PER_FILE) for one in WEIGHTS)
+            low, high = (job(f"priority-{one}", f"priority = {one}", MOMENT_ROWS) for one in (0, 1))
             ratios: list[float] = []
             yields_s: list[float] = []
             resumes_s: list[float] = []
@@ -63,7 +63,7 @@ def main(
                 resumes_s.append(resumed_s)
                 print(
                     f"weights {WEIGHTS[0]}:{WEIGHTS[1]} give {ratios[-1]:.2f}:1; a job of lower priority yields after "
-                    f"{yielded_s:.2f} s, and goes on {resumed_s:.2f} s after the other has left",
+                    f"{yielded_s:.2f} s, and goes on {resumed_s:.2f} s after the end of the other",
                     flush=True,
                 )
     told = {"weights": ratios, "yields_s": yields_s, "resumes_s": resumes_s}
@@ -82,17 +82,18 @@ def by_weight(heavy: Way, light: Way, seconds: float) -> float:
 
 
 def by_priority(low: Way, high: Way, seconds: float, url: str) -> tuple[float, float]:
-    """How many seconds after the higher job has come the lower one ends its last part, and its next after that left."""
+    """How many seconds after the higher job has come the lower one ends its last part, and its next after that ends."""
     with in_its_stride(low):
         with in_its_stride(high):
             time.sleep(seconds)
-        came_s, left_s = (noted_s(url, event, high) for event in ("holder came", "holder left"))
-        while not any(left_s < moment_s for moment_s in ended(low)) and time.time() < left_s + SOON_S:
+            over_s = time.time()
+        came_s = came(high, url)
+        while not any(over_s < moment_s for moment_s in ended(low)) and time.time() < over_s + SOON_S:
             time.sleep(0.1)
     moments_s = ended(low)
-    last_s = max(moment_s for moment_s in moments_s if moment_s < left_s)
-    next_s = min((moment_s for moment_s in moments_s if moment_s > left_s), default=float("inf"))
-    return last_s - came_s, next_s - left_s
+    last_s = max(moment_s for moment_s in moments_s if moment_s < over_s)
+    next_s = min((moment_s for moment_s in moments_s if moment_s > over_s), default=float("inf"))
+    return last_s - came_s, next_s - over_s
 
 
 def ended(way: Way) -> Sequence[float]:
@@ -100,9 +101,10 @@ def ended(way: Way) -> Sequence[float]:
     return [file.stat().st_mtime for file in parts(way.output)]
 
 
-def noted_s(url: str, event: str, way: Way) -> float:
-    """When the limiter last wrote down an event of a job."""
-    return float([one["time"] for one in events_of(url) if one["event"] == event and way.name in one["job"]][-1])
+def came(way: Way, url: str) -> float:
+    """When a job last came to the limiter."""
+    events = (one for one in events_of(url) if one["event"] == "holder came")
+    return float([one["time"] for one in events if way.name in one["job"]][-1])
 
 
 if __name__ == "__main__":
