@@ -12,20 +12,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from benchmarks.measure import home, parts, save
-from benchmarks.sharing import ONE, ROWS_PER_FILE, TUNINGS, Way, exported, in_its_stride, job_of, rate, write_texts
-from benchmarks.timeline import events_of
-from triton_models.server.options import ServerOptions
-from triton_models.server.process import NodeServer
-from triton_models.server.runtime import ensure_runtime
+from benchmarks.measure import parts, save
+from benchmarks.stage import Way, events_of, in_its_stride, rate, stage
 
-ROWS = 16384
 MOMENT_ROWS = 32
 """Small parts show moments; they cost a job more, and a job gets no more than it asks for."""
 
@@ -39,33 +32,22 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 25.0,
 ) -> None:
     """Prepares, measures, reports."""
-    runtime = ensure_runtime(home(), print)
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_texts(folder / "texts", ROWS)
-        version = exported(folder / "models", TUNINGS[ONE])
-        with NodeServer.start(runtime, ServerOptions(folder / "models", folder / "triton.log")) as server:
-
-            def job(name: str, sharing: str, rows_per_chunk: int) -> Way:
-                sharing = f'lane = "shared"\n{sharing}'
-                repository = version.parent.parent
-                return job_of(name, folder, folder / "texts", repository, server.grpc_url, sharing, rows_per_chunk)
-
-            heavy, light = (job(f"weight-{one}", f"weight = {one}", ROWS_PER_FILE) for one in WEIGHTS)
-            low, high = (job(f"priority-{one}", f"priority = {one}", MOMENT_ROWS) for one in (0, 1))
-            ratios: list[float] = []
-            yields_s: list[float] = []
-            resumes_s: list[float] = []
-            for _ in range(repeats):
-                ratios.append(by_weight(heavy, light, seconds))
-                yielded_s, resumed_s = by_priority(low, high, seconds, server.grpc_url)
-                yields_s.append(yielded_s)
-                resumes_s.append(resumed_s)
-                print(
-                    f"weights {WEIGHTS[0]}:{WEIGHTS[1]} give {ratios[-1]:.2f}:1; a job of lower priority yields after "
-                    f"{yielded_s:.2f} s, and goes on {resumed_s:.2f} s after the end of the other",
-                    flush=True,
-                )
+    ratios: list[float] = []
+    yields_s: list[float] = []
+    resumes_s: list[float] = []
+    with stage() as there:
+        heavy, light = (there.job(f"weight-{one}", f'lane = "shared"\nweight = {one}') for one in WEIGHTS)
+        low, high = (there.job(f"priority-{one}", f'lane = "shared"\npriority = {one}', MOMENT_ROWS) for one in (0, 1))
+        for _ in range(repeats):
+            ratios.append(by_weight(heavy, light, seconds))
+            yielded_s, resumed_s = by_priority(low, high, seconds, there.server.grpc_url)
+            yields_s.append(yielded_s)
+            resumes_s.append(resumed_s)
+            print(
+                f"weights {WEIGHTS[0]}:{WEIGHTS[1]} give {ratios[-1]:.2f}:1; a job of lower priority yields after "
+                f"{yielded_s:.2f} s, and goes on {resumed_s:.2f} s after the end of the other",
+                flush=True,
+            )
     told = {"weights": ratios, "yields_s": yields_s, "resumes_s": resumes_s}
     save("jobs", {"what": "two jobs in the shared lane of one server; seconds, and a ratio of rows/s", "turns": told})
     for name, turns in told.items():

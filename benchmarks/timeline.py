@@ -9,7 +9,6 @@ Users come before the job does, to know them alone. Prints what is wanted of suc
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -18,14 +17,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pyarrow.parquet as pq
 import typer
 
-from benchmarks.measure import RESULTS, home, parts, save
+from benchmarks.measure import RESULTS, parts, save
 from benchmarks.online import Seen, Stretch, users
 from benchmarks.over_time import (
     AFTER_S,
@@ -42,40 +40,31 @@ from benchmarks.over_time import (
 )
 from benchmarks.picture import draw
 from benchmarks.processes import TRITON, below, kind_of
-from benchmarks.sharing import ONE, TOKENS, TUNINGS, exported, in_its_stride, job_of, seconds_alone, write_texts
-from ray_pipeline.sharing.connection import log_file_of
+from benchmarks.stage import TOKENS, events_of, in_its_stride, seconds_alone, stage
 from triton_models.server.metrics import read_metrics
-from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
-from triton_models.server.runtime import ensure_runtime
 
-ROWS = 16384
 LITTLE, MUCH = 0.1, 0.8
 SEED = 1
 
 
 def main(what: Annotated[What, typer.Argument()]) -> None:
     """Runs, tells, draws."""
-    runtime = ensure_runtime(home(), print)
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_texts(folder / "texts", ROWS)
-        version = exported(folder / "models", TUNINGS[ONE])
-        with NodeServer.start(runtime, ServerOptions(folder / "models", folder / "triton.log")) as server:
-            url = server.grpc_url
-            lane = 'lane = "own"' if what is What.OWN else f'lane = "shared"\nmax_slowdown = {MAX_SLOWDOWN:g}'
-            way = job_of("rayton", folder, folder / "texts", version.parent.parent, url, lane)
-            stretches = stretches_of(what, seconds_alone(url))
-            with users(url, "minilm", TOKENS, stretches, SEED) as alone:
-                pass
-            with in_its_stride(way) as job, counted(server) as counts:
-                deeds = deeds_of(what, url, job.pid)
-                with users(url, "minilm", TOKENS, stretches, SEED) as seen:
-                    for deed in deeds:
-                        time.sleep(max(0.0, seen.began_s + deed.at_s - time.monotonic()))
-                        deed.do()
-            rows = committed(way.output) if what is What.OWN else less_users(counts, seen)
-            limits = [] if what is What.OWN else limits_of(url)
+    with stage() as there:
+        url = there.server.grpc_url
+        lane = 'lane = "own"' if what is What.OWN else f'lane = "shared"\nmax_slowdown = {MAX_SLOWDOWN:g}'
+        way = there.job("rayton", lane)
+        stretches = stretches_of(what, seconds_alone(url))
+        with users(url, "minilm", TOKENS, stretches, SEED) as alone:
+            pass
+        with in_its_stride(way) as job, counted(there.server) as counts:
+            deeds = deeds_of(what, url, job.pid)
+            with users(url, "minilm", TOKENS, stretches, SEED) as seen:
+                for deed in deeds:
+                    time.sleep(max(0.0, seen.began_s + deed.at_s - time.monotonic()))
+                    deed.do()
+        rows = committed(way.output) if what is What.OWN else less_users(counts, seen)
+        limits = [] if what is What.OWN else limits_of(url)
     run = Run(
         what,
         alone,
@@ -120,11 +109,6 @@ def server_of(job: int) -> int:
     """The server that a job keeps."""
     (found,) = (pid for pid in below(job, {job}) if kind_of(pid) == TRITON)
     return found
-
-
-def events_of(url: str) -> list[dict[str, Any]]:
-    """What the limiter of a server has written down."""
-    return [json.loads(line) for line in log_file_of(url, home()).read_text().splitlines()]
 
 
 def noted(url: str, event: str) -> int:

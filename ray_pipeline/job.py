@@ -29,7 +29,7 @@ from ray_pipeline.roll import Roll, called_roll
 from ray_pipeline.room import model_bytes, on_gpus
 from ray_pipeline.scoring.actor import Scoring
 from ray_pipeline.servers import SameAddress, cautions_of, free_memory, repository_of, resolve_versions, ways_to
-from ray_pipeline.sharing.choice import LaneChoice, choose_lane
+from ray_pipeline.sharing.choice import choose_lane, named_lane
 from ray_pipeline.sharing.lane import Manners
 from ray_pipeline.sharing.limit import Bound
 from ray_pipeline.sinks.formats import SINKS
@@ -168,11 +168,9 @@ def _manners(
     sharing = spec.beside_users
     if sharing is None:
         return None
-    if sharing.lane == "auto":
-        size = model_bytes(repository, versions)
-        lane = choose_lane(spec.triton.url, sharing.bulk_url, on_gpus(repository, versions), size, free_memory(nodes))
-    else:
-        lane = LaneChoice(sharing.lane, "as the job file says")
+    lane = named_lane(sharing.lane, sharing.bulk_url) or choose_lane(
+        spec.triton.url, on_gpus(repository, versions), model_bytes(repository, versions), free_memory(nodes)
+    )
     if lane.lane == "own":
         return Manners(output, lane, None, home, pause_file=sharing.pause_file, bulk_url=sharing.bulk_url)
     slo_s = None if sharing.online_slo_ms is None else sharing.online_slo_ms / 1e3

@@ -183,12 +183,9 @@ def _follower(
         yield None
         return
     endpoint_url = os.environ.get("AWS_ENDPOINT_URL") if uri.startswith("s3://") else None
-    folder = default_folder(rayton_home(os.environ), uri, endpoint_url)
-    if bulk_lane:
-        folder = folder.with_name(f"{folder.name}-bulk")  # a copy has one server
-    if cache:
-        folder = cache.expanduser()
-    with open_cache(folder, uri, endpoint_url) as copy:
+    usual = default_folder(rayton_home(os.environ), uri, endpoint_url)
+    usual = usual.with_name(f"{usual.name}-bulk") if bulk_lane else usual  # a copy has one server
+    with open_cache(cache.expanduser() if cache else usual, uri, endpoint_url) as copy:
         # A node does not wait for a store that fails: it serves its copy, and asks again at the next refresh.
         yield Follower(copy, lambda: open_storage(uri, endpoint_url, timeout_s=0), names, _say_when)
 
@@ -238,8 +235,9 @@ def _report(server: NodeServer, follower: Follower | None) -> None:
     console.print(f"{'log':8} {server.options.log_file}", soft_wrap=True, highlight=False)
     if server.options.background:
         console.print(f"{'lane':8} for bulk: it takes only processor time that nobody else wants", soft_wrap=True)
-    for name, caution in () if server.options.background else _cautions(server):
-        console.print(f"{'caution':8} {name}: {caution}", soft_wrap=True, highlight=False, markup=False)
+    else:
+        for name, caution in _cautions(server):
+            console.print(f"{'caution':8} {name}: {caution}", soft_wrap=True, highlight=False, markup=False)
     console.print("ready; Ctrl-C stops the server")
 
 

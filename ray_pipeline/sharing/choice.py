@@ -23,19 +23,23 @@ class LaneChoice:
     why: str
 
 
+def named_lane(lane: LaneName | Literal["auto"], bulk_url: str | None) -> LaneChoice | None:
+    """The lane that a job file names, by itself or by a server for bulk at `bulk_url`; None: it leaves that open."""
+    if lane != "auto":
+        return LaneChoice(lane, "as the job file says")
+    return None if bulk_url is None else LaneChoice("own", "bulk_url under [sharing] names a server for bulk")
+
+
 def choose_lane(
-    online: str | None, bulk_url: str | None, on_gpus: Sequence[str], model_bytes: int, free_bytes: Mapping[str, int]
+    online: str | None, on_gpus: Sequence[str], model_bytes: int, free_bytes: Mapping[str, int]
 ) -> LaneChoice:
     """A lane of its own if each node has the memory for another server, and the one of the users otherwise.
 
-    `online` is the address of the users' server, `bulk_url` that of one for bulk which is beside it already; `on_gpus`
-    are the models that run on GPUs, where the operating system does not let bulk step back, `model_bytes` is the size
-    of the models' files, `free_bytes` what each node has free.
+    `online` is the address of the users' server, `on_gpus` the models that run on GPUs, where the operating system does
+    not let bulk step back; `model_bytes` is the size of the models' files, `free_bytes` what each node has free.
     """
     if online is None:
         return LaneChoice("own", "no url under [triton] names a server to share")
-    if bulk_url is not None:
-        return LaneChoice("own", "bulk_url under [sharing] names a server for bulk")
     if on_gpus:
         return LaneChoice("shared", f"{on_gpus[0]} runs on GPUs, where a second server would not step back")
     needed = SERVER_BYTES + COPIES * model_bytes

@@ -25,7 +25,7 @@ def test_on_one_instance_batches_are_as_long_as_the_bound_lets_them() -> None:
     )
     told = f"p50 {p50:.2f}, p95 {p95:.2f}, p99 {p99:.2f}, bulk {share / 0.88:.2f} of what is left"
     print(told)
-    assert (p50 <= 3, p95 <= 2.9, p99 <= 3.5, share / 0.88 >= 0.8) == (True,) * 4, told
+    assert (p50 <= 3, p95 <= 2.9, p99 <= 3.5, share / 0.88 >= 0.81) == (True,) * 4, told
     assert max(t.shared.most_in_flight for t in trials) == 1
 
 

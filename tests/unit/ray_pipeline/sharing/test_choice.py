@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ray_pipeline.sharing.choice import COPIES, SERVER_BYTES, choose_lane
+from ray_pipeline.sharing.choice import COPIES, SERVER_BYTES, choose_lane, named_lane
 
 USERS = "localhost:8001"
 MODEL = 100_000_000
@@ -26,12 +26,13 @@ NEEDED = SERVER_BYTES + COPIES * MODEL
 def test_a_second_server_where_there_is_room_for_it(
     online: str | None, on_gpus: Sequence[str], free: Sequence[int], lane: str, why: str
 ) -> None:
-    choice = choose_lane(online, None, on_gpus, MODEL, dict(zip("ab", free, strict=False)))
+    choice = choose_lane(online, on_gpus, MODEL, dict(zip("ab", free, strict=False)))
     assert choice.lane == lane
     assert choice.why.startswith(why)
 
 
 def test_a_server_for_bulk_that_is_there_is_taken() -> None:
-    choice = choose_lane(USERS, "localhost:8101", [], MODEL, {"a": 0})
+    choice = named_lane("auto", "localhost:8101")
+    assert choice is not None
     assert choice.lane == "own"
     assert choice.why == "bulk_url under [sharing] names a server for bulk"
