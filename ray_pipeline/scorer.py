@@ -176,4 +176,5 @@ def _as_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _told(error: ValidationError) -> str:
     first: Any = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"]).removeprefix("Value error, ")
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

@@ -130,7 +130,7 @@ BODIES = pa.table({"body": ["one", None, "three"]})
             "1 of the 3 rows of a batch cannot be scored, the first of them row 1: column 'body'",
         ),
         (BODIES, {"on_bad_rows": "drop"}, ScorerError, 'on_bad_rows is \'drop\'; give "raise" or "null"'),
-        (BODIES, {"url": "localhost"}, ScorerError, "TritonScorer: url 'localhost' is not host:port"),
+        (BODIES, {"url": "localhost"}, ScorerError, "TritonScorer: url: 'localhost' is not host:port"),
         (BODIES, {"outputs": {}}, ScorerError, "TritonScorer: outputs: "),
         (BODIES, {"repository": None}, ScorerError, "give `repository`, the folder or bucket"),
         (BODIES, {"inputs": {"text": "title"}}, ScorerError, "'minilm' reads the column 'title'; there are body"),
