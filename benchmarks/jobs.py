@@ -19,28 +19,33 @@ import typer
 from benchmarks.measure import parts, save
 from benchmarks.stage import Way, events_of, in_its_stride, rate, stage
 
+ROWS = 512
+"""So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with a quarter of that
+two jobs on two processors are so busy with it that they want less of the server than they may have."""
 MOMENT_ROWS = 32
-"""Small parts show moments; they cost a job more, and a job gets no more than it asks for."""
+"""Small parts show moments."""
 
 WEIGHTS = (3, 1)
+HIGHER_S = 20.0
+"""How long the job of higher priority is there."""
 SOON_S = 20.0
 """How long a job may take to go on."""
 
 
 def main(
     repeats: Annotated[int, typer.Option(help="Turns.")] = 3,
-    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 25.0,
+    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 60.0,
 ) -> None:
     """Prepares, measures, reports."""
     ratios: list[float] = []
     yields_s: list[float] = []
     resumes_s: list[float] = []
     with stage() as there:
-        heavy, light = (there.job(f"weight-{one}", f'lane = "shared"\nweight = {one}') for one in WEIGHTS)
+        heavy, light = (there.job(f"weight-{one}", f'lane = "shared"\nweight = {one}', ROWS) for one in WEIGHTS)
         low, high = (there.job(f"priority-{one}", f'lane = "shared"\npriority = {one}', MOMENT_ROWS) for one in (0, 1))
         for _ in range(repeats):
             ratios.append(by_weight(heavy, light, seconds))
-            yielded_s, resumed_s = by_priority(low, high, seconds, there.server.grpc_url)
+            yielded_s, resumed_s = by_priority(low, high, there.server.grpc_url)
             yields_s.append(yielded_s)
             resumes_s.append(resumed_s)
             print(
@@ -63,11 +68,11 @@ def by_weight(heavy: Way, light: Way, seconds: float) -> float:
     return rate(heavy.output, began_s, ended_s) / rate(light.output, began_s, ended_s)
 
 
-def by_priority(low: Way, high: Way, seconds: float, url: str) -> tuple[float, float]:
+def by_priority(low: Way, high: Way, url: str) -> tuple[float, float]:
     """How many seconds after the higher job has come the lower one ends its last part, and its next after that ends."""
     with in_its_stride(low):
         with in_its_stride(high):
-            time.sleep(seconds)
+            time.sleep(HIGHER_S)
             over_s = time.time()
         came_s = came(high, url)
         while not any(over_s < moment_s for moment_s in ended(low)) and time.time() < over_s + SOON_S:

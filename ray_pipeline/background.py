@@ -7,6 +7,10 @@ from contextlib import contextmanager
 
 from triton_models.server.keeper import AUTOGROUP, set_autogroup, step_back
 
+BEHIND = 10
+"""The niceness of a job's session among all: about a tenth of a processor that another one wants too. Ray gives up on
+starting where it gets a hundredth, as beside a server that another job keeps busy."""
+
 
 @contextmanager
 def stepped_back() -> Iterator[None]:
@@ -14,11 +18,12 @@ def stepped_back() -> Iterator[None]:
 
     Where the kernel groups processes by session (Linux's autogroup) it shares the processors among sessions first, and
     niceness counts only within one: Ray's workers, nice as they are, would take their share beside a server of online
-    users. So the session steps back too, until the end of the block; the process stays as it is. In containers and
-    services the weights of control groups decide besides.
+    users. So the session steps back too, until the end of the block; the process stays as it is. A server in the
+    background that is started meanwhile takes its session further back still. In containers and services the weights
+    of control groups decide besides.
     """
     before = int(AUTOGROUP.read_text().split()[-1]) if AUTOGROUP.exists() else None
-    step_back()
+    step_back(BEHIND)
     try:
         yield
     finally:

@@ -155,7 +155,7 @@ class Controller:
         if self._silence_s is not None:
             return SILENT
         if not self._users.anybody(now_s):
-            return NOBODY
+            return NOBODY if len(self._bounds) == 1 else self._taking_turns()
         if self._too_slow.pausing(now_s):
             return TOO_SLOW
         online = f"users are online ({self._users.rate(now_s, SLOW_S):.1f} rows/s)"
@@ -173,6 +173,11 @@ class Controller:
             return TOO_SLOW
         batch_s = max(batch_s, row_s)
         return Limit(1, batch_s, f"{online}: batches of at most {batch_s * 1e3:.0f} ms")
+
+    def _taking_turns(self) -> Limit:
+        """Jobs get their parts here only if they wait here, and not in the server's queue; one waits there, so that no
+        instance idles."""
+        return Limit(self._instances + 1, math.inf, f"nobody is online, and {len(self._bounds)} jobs take turns")
 
     def _budget_s(self) -> float:
         """How long a batch may run by what is known of the server without bulk."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PRIORITY_HOLD_S = 1.0
-"""How long a job of higher priority keeps the others out after its last sign of life."""
+PRIORITY_HOLD_S = 5.0
+"""How long a job of higher priority keeps the others out after its last sign of life: longer than it needs from one
+chunk to the next on a machine that has much to do."""
 
 GRACE_SHARE, MOST_GRACE_S = 0.1, 0.005
 """A job that asks only after it has given back is waited for, this part of its last batch at most: it would otherwise
 lose its turn each time to whoever happens to wait."""
 
-MOST_LAG_S = 0.1
-"""How far a job that did not always wait may be behind: it is made up for no more than that."""
+MOST_LAG_S = 3.0
+"""The server time that a job which did not always wait may be behind, as between two chunks: it is made up for no more
+than that."""
 
 BURST_S = 0.25
 """Of its share of server time, what a job may have left over for later, in seconds of the clock."""

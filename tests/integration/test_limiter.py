@@ -126,6 +126,20 @@ def test_the_canary_reaches_the_server_and_permits_are_unlimited_while_nobody_is
         permit.give(0.01, "success")
 
 
+def test_jobs_take_turns_here_and_not_in_the_servers_queue_while_nobody_is_online(
+    server: NodeServer, rayton_home: Path
+) -> None:
+    three, one = hello("three", weight=3.0), hello("one")
+    with (
+        holding(server.grpc_url, rayton_home, three, 0.02, takers=4) as first,
+        holding(server.grpc_url, rayton_home, one, 0.02, takers=4) as second,
+    ):
+        begin_s = max(first.await_permit(), second.await_permit())
+        first.await_permit(begin_s + 4.0)
+        counts = [len(job.between(begin_s, begin_s + 4.0)) for job in (first, second)]
+    assert counts[0] / counts[1] == pytest.approx(3.0, rel=0.15), counts
+
+
 def test_all_holders_of_an_address_find_the_same_limiter_and_it_ends_after_the_last(
     server: NodeServer, new_holder: NewHolder, pool: ThreadPoolExecutor
 ) -> None:

@@ -115,8 +115,10 @@ def _prepare_child(libc: ctypes.CDLL, background: bool) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
 
-def step_back() -> None:
+def step_back(niceness: int = LEAST) -> None:
     """Takes only time that nobody else wants, for this process and all that it will start; needs no privilege.
+
+    `niceness` is that of its session among all sessions: `LEAST` leaves it next to nothing while others want all.
 
     A processor that runs nothing but such processes counts as idle when others look for one. Where the kernel groups
     processes by session, it first shares the processors among the groups: then the group has to step back too. No
@@ -127,7 +129,7 @@ def step_back() -> None:
         take_long_slices()
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if AUTOGROUP.exists():
-        set_autogroup(LEAST)
+        set_autogroup(niceness)
 
 
 def has_stepped_back() -> bool:
