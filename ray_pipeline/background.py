@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from triton_models.server.keeper import AUTOGROUP, set_autogroup, step_back
+from triton_models.server.keeper import AUTOGROUP, LEAST, autogroup, has_stepped_back, set_autogroup, step_back
 
 BEHIND = 10
-"""The niceness of a job's session among all: about a tenth of a processor that another one wants too. Ray gives up on
-starting where it gets a hundredth, as beside a server that another job keeps busy."""
+"""The niceness of a job's session among all while no user is known to be online: about a tenth of a processor that
+another one wants too. Beside a server that other jobs keep busy, Ray gives up on starting where it gets a hundredth."""
 
 
 @contextmanager
@@ -18,14 +18,22 @@ def stepped_back() -> Iterator[None]:
 
     Where the kernel groups processes by session (Linux's autogroup) it shares the processors among sessions first, and
     niceness counts only within one: Ray's workers, nice as they are, would take their share beside a server of online
-    users. So the session steps back too, until the end of the block; the process stays as it is. A server in the
-    background that is started meanwhile takes its session further back still. In containers and services the weights
-    of control groups decide besides.
+    users. So the session steps back too, until the end of the block; the process stays as it is. In containers and
+    services the weights of control groups decide besides.
     """
-    before = int(AUTOGROUP.read_text().split()[-1]) if AUTOGROUP.exists() else None
+    before = autogroup() if AUTOGROUP.exists() else None
     step_back(BEHIND)
     try:
         yield
     finally:
         if before is not None:
             set_autogroup(before)
+
+
+def stand_back(*, users_online: bool) -> None:
+    """Takes the session of a job that has stepped back as far back as it goes while users are online, and else so far
+    that the job goes on beside what others have at the servers. Does nothing in a process that has not stepped back.
+    """
+    niceness = LEAST if users_online else BEHIND
+    if has_stepped_back() and AUTOGROUP.exists() and autogroup() != niceness:
+        set_autogroup(niceness)

@@ -226,7 +226,7 @@ class Allotment:
         limit = replace(self._found, cause=cause)
         if limit != self._limit:
             self._limit = limit
-            self._note("limit", in_flight=limit.in_flight, batch_s=limit.batch_s, cause=limit.cause)
+            self._note("limit", **vars(limit))
 
     def _tell_limits(self) -> None:
         """Tells each holder what holds for its job, if that is news."""

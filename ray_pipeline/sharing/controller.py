@@ -52,7 +52,7 @@ AWAY = Limit(0, 0.0, "the server drops requests, or is away; it is asked again")
 BLIND = Limit(0, 0.0, "the server's counts do not come, so that nobody knows whether users are online")
 SILENT = Limit(0, 0.0, "bulk is silent, to see how fast the server answers without it")
 TOO_SLOW = Limit(0, 0.0, "beside a batch of one row users would wait longer than they may; that is looked at again")
-NOBODY = Limit(UNLIMITED, math.inf, "nobody is online")
+NOBODY = Limit(UNLIMITED, math.inf, "nobody is online", users_online=False)
 
 
 class Controller:
@@ -177,7 +177,8 @@ class Controller:
     def _taking_turns(self) -> Limit:
         """Jobs get their parts here only if they wait here, and not in the server's queue; one waits there, so that no
         instance idles."""
-        return Limit(self._instances + 1, math.inf, f"nobody is online, and {len(self._bounds)} jobs take turns")
+        in_turn = f"nobody is online, and {len(self._bounds)} jobs take turns"
+        return Limit(self._instances + 1, math.inf, in_turn, users_online=False)
 
     def _budget_s(self) -> float:
         """How long a batch may run by what is known of the server without bulk."""
@@ -247,7 +248,7 @@ class Controller:
 
 
 def _alike(one: Limit, other: Limit) -> bool:
-    if one.in_flight != other.in_flight:
+    if (one.in_flight, one.users_online) != (other.in_flight, other.users_online):
         return False
     if one.in_flight == 0:
         return one.cause == other.cause

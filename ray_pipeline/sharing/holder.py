@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,15 +48,22 @@ class Holder:
     """A job's connection to the limiter of a node server; all its methods may be called from any thread.
 
     The limiter is started if it is not there. When it dies, nobody gets a permit until there is another, which hears of
-    the permits in use. `home` is Rayton's folder, for the limiter's log; `linger_s` is how long a limiter that is
-    started here stays after its last holder. Raises FatalError if there is no limiter to be had in `patience_s`; later,
-    `take` raises it.
+    the permits in use. `home` is Rayton's folder, for the limiter's log; `told` hears of each limit, from any
+    thread; `linger_s` is how long a limiter that is started here stays after its last holder. Raises FatalError if
+    there is no limiter to be had in `patience_s`; later, `take` raises it.
     """
 
     def __init__(
-        self, address: str, hello: Hello, home: Path, *, linger_s: float = LINGER_S, patience_s: float = PATIENCE_S
+        self,
+        address: str,
+        hello: Hello,
+        home: Path,
+        *,
+        told: Callable[[Limit], None] = lambda _: None,
+        linger_s: float = LINGER_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self._address, self._hello, self._home = address, hello, home
+        self._address, self._hello, self._home, self._told = address, hello, home, told
         self._linger_s, self._patience_s = linger_s, patience_s
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -65,7 +73,7 @@ class Holder:
         self._failure: str | None = None
         self._connection: Connection | None = None
         self._closing = threading.Event()
-        self._limit = self._registered()
+        self._follow(self._registered())
         self._reader = threading.Thread(target=self._read, name=f"limiter of {address}", daemon=True)
         self._reader.start()
 
@@ -136,8 +144,9 @@ class Holder:
                 deaths = 0 if lived else deaths + 1
                 if deaths >= _DEATHS:
                     raise FatalError(f"the limiter of {self._address} died {deaths} times in a row; {self._see_log}")
-                self._limit = replace(self._limit, in_flight=0, cause="the limiter is gone; another one is looked for")
-                self._limit = self._registered()
+                gone = "the limiter is gone; another one is looked for"
+                self._follow(replace(self._limit, in_flight=0, cause=gone, users_online=True))
+                self._follow(self._registered())
         except FatalError as error:
             self._fail(str(error))
         finally:
@@ -154,12 +163,16 @@ class Holder:
                     self._granted(message.number)
                     lived = True
                 elif isinstance(message, Limit):
-                    self._limit = message
+                    self._follow(message)
                 else:
                     raise MessageError(f"{type(message).__name__} is not for a holder")
         except MessageError as error:
             raise self._unlike(error) from error
         return lived or time.monotonic() - began_s > _LONG_LIFE_S
+
+    def _follow(self, limit: Limit) -> None:
+        self._limit = limit
+        self._told(limit)
 
     def _granted(self, number: int) -> None:
         with self._lock:

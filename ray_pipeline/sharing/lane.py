@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from ray_pipeline.background import stand_back
 from ray_pipeline.sharing.choice import LaneChoice
 from ray_pipeline.sharing.gate import Gate
 from ray_pipeline.sharing.helm import Helm
@@ -162,6 +163,7 @@ def lane_of(transport: Transport, manners: Manners, instances: int) -> Permitted
 def _permits_of(transport: Transport, manners: Manners, instances: int, row: Request) -> Permits:
     permits: Gate | Holder
     if manners.bound is None:
+        stand_back(users_online=True)
         permits = Gate()
     else:
         canary = wire.encoded(wire.head_of(row), list(row.inputs.values()))
@@ -175,9 +177,13 @@ def _permits_of(transport: Transport, manners: Manners, instances: int, row: Req
             priority=manners.priority,
             max_share=manners.max_share,
         )
-        permits = Holder(transport.address, hello, manners.home)
+        permits = Holder(transport.address, hello, manners.home, told=_stand_back)
     Helm(manners.output, manners.pause_file, permits).start()
     return permits
+
+
+def _stand_back(limit: Limit) -> None:
+    stand_back(users_online=limit.users_online)
 
 
 def rows_of(request: Request) -> int:

@@ -36,12 +36,13 @@ class Bound:
 class Limit:
     """What bulk may do at a server: so many batches in flight (0: none), each running `batch_s` seconds at most.
 
-    `cause` says why, for people.
+    `cause` says why, for people. `users_online` is false only if it is known that there are none.
     """
 
     in_flight: int
     batch_s: float
     cause: str
+    users_online: bool = True
 
 
 Bounds = Sequence[Bound]

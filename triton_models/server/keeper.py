@@ -153,6 +153,11 @@ def take_long_slices() -> None:
             raise OSError(ctypes.get_errno(), "the kernel takes no slices of 100 ms for this process")
 
 
+def autogroup() -> int:
+    """The niceness of this process's session among all sessions."""
+    return int(AUTOGROUP.read_text().split()[-1])
+
+
 def set_autogroup(niceness: int) -> None:
     """Sets the niceness of this process's session among all sessions; needs no privilege for 0 and more."""
     while True:
