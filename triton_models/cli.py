@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -160,7 +161,11 @@ class StopRequested(BaseException):
     """SIGTERM or Ctrl-C. Not an Exception: no one but `serve` may catch it."""
 
 
+_stop_requested = threading.Event()
+
+
 def _stop(_number: int, _frame: FrameType | None) -> None:
+    _stop_requested.set()
     raise StopRequested
 
 
@@ -194,7 +199,7 @@ def _serve_until_stopped(server: NodeServer, follower: Follower | None, refresh_
     from triton_models.errors import ServerError
 
     try:
-        status = _followed(server, follower, refresh_s) if follower and refresh_s else server.wait()
+        status = _followed(server, follower, refresh_s) if follower and refresh_s else _waited(server)
     except StopRequested:
         _say(
             f"stopping: requests in flight have {server.options.exit_timeout_s} s to finish; once more to stop at once"
@@ -207,9 +212,17 @@ def _followed(server: NodeServer, follower: Follower, refresh_s: float) -> int:
     """Keeps the server in step with its repository until it ends; gives its exit status."""
     while True:
         try:
-            return server.wait(refresh_s)
+            return _waited(server, refresh_s)
         except TimeoutError:
             follower.refresh(server)
+
+
+def _waited(server: NodeServer, timeout_s: float | None = None) -> int:
+    """The server's exit status, or the request to stop that came before: Python drops what a signal raises while an
+    object is destroyed. Raises TimeoutError."""
+    if _stop_requested.is_set():
+        raise StopRequested
+    return server.wait(timeout_s)
 
 
 def _runtime(gpu: bool) -> Runtime:
