@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from triton_models.server.keeper import AUTOGROUP, LEAST, autogroup, has_stepped_back, set_autogroup, step_back
+from triton_models.server.keeper import LEAST, autogroup, has_stepped_back, set_autogroup, step_back
 
 BEHIND = 10
 """The niceness of a job's session among all while no user is known to be online: about a tenth of a processor that
@@ -21,7 +21,7 @@ def stepped_back() -> Iterator[None]:
     users. So the session steps back too, until the end of the block; the process stays as it is. In containers and
     services the weights of control groups decide besides.
     """
-    before = autogroup() if AUTOGROUP.exists() else None
+    before = autogroup()
     step_back(BEHIND)
     try:
         yield
@@ -35,5 +35,5 @@ def stand_back(*, users_online: bool) -> None:
     that the job goes on beside what others have at the servers. Does nothing in a process that has not stepped back.
     """
     niceness = LEAST if users_online else BEHIND
-    if has_stepped_back() and AUTOGROUP.exists() and autogroup() != niceness:
+    if has_stepped_back() and autogroup() not in (None, niceness):
         set_autogroup(niceness)

@@ -18,7 +18,7 @@ from ray_pipeline.rejection import Rejections
 from ray_pipeline.scoring.actor import Scoring, connected_scorers
 from ray_pipeline.scoring.model import ModelScorer
 from ray_pipeline.served import repository_behind, served_versions
-from ray_pipeline.spec import ModelSpec, TritonSpec
+from ray_pipeline.spec import ModelSpec, TritonSpec, explained
 from triton_models.home import rayton_home
 from triton_models.storage import Storage, open_storage
 
@@ -117,7 +117,7 @@ class TritonScorer:
             spec = ModelSpec.model_validate(self._wanted)
             TritonSpec.model_validate({"url": self._url, "timeout_s": self._timeout_s})
         except ValidationError as error:
-            raise ScorerError(f"TritonScorer: {_told(error)}") from error
+            raise ScorerError(f"TritonScorer: {explained(error.errors()[0])}") from error
         repository = self._repository_with_card()
         (version,) = served_versions(self._url, [(spec.name, spec.version)], self._timeout_s)
         model = job_model(spec, repository, version)
@@ -171,10 +171,3 @@ def _as_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
         [pa.FixedSizeListArray.from_arrays(chunk.storage.flatten(), size) for chunk in column.chunks],
         pa.list_(column.type.storage_type.value_type, size),
     )
-
-
-def _told(error: ValidationError) -> str:
-    first: Any = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    what = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what

@@ -204,11 +204,12 @@ def load_job(path: Path) -> JobSpec:
     try:
         return JobSpec.model_validate(found)
     except ValidationError as error:
-        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        problems = "\n".join(f"  {explained(problem)}" for problem in error.errors())
         raise JobFileError(f"{path} has mistakes:\n{problems}") from error
 
 
-def _explain(problem: Any) -> str:
+def explained(problem: Any) -> str:
+    """One of the problems that pydantic has found, for people: where it is, and what is wrong there."""
     *section, key = problem["loc"] or ("job",)
     name = ".".join(str(part) for part in problem["loc"]) or "job"
     if problem["type"] == "extra_forbidden":

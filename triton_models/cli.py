@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -158,14 +157,13 @@ def _port(given: int | None, usual: int, bulk_lane: bool) -> int:
 
 
 class StopRequested(BaseException):
-    """SIGTERM or Ctrl-C. Not an Exception: no one but `serve` may catch it."""
+    """SIGTERM or Ctrl-C. Not an Exception: no one but `serve` may catch it. `came` is whether there was one."""
 
-
-_stop_requested = threading.Event()
+    came = False
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    _stop_requested.set()
+    StopRequested.came = True
     raise StopRequested
 
 
@@ -220,7 +218,7 @@ def _followed(server: NodeServer, follower: Follower, refresh_s: float) -> int:
 def _waited(server: NodeServer, timeout_s: float | None = None) -> int:
     """The server's exit status, or the request to stop that came before: Python drops what a signal raises while an
     object is destroyed. Raises TimeoutError."""
-    if _stop_requested.is_set():
+    if StopRequested.came:
         raise StopRequested
     return server.wait(timeout_s)
 

@@ -177,8 +177,7 @@ class Controller:
     def _taking_turns(self) -> Limit:
         """Jobs get their parts here only if they wait here, and not in the server's queue; one waits there, so that no
         instance idles."""
-        in_turn = f"nobody is online, and {len(self._bounds)} jobs take turns"
-        return Limit(self._instances + 1, math.inf, in_turn, users_online=False)
+        return Limit(self._instances + 1, math.inf, "nobody is online, and jobs take turns", users_online=False)
 
     def _budget_s(self) -> float:
         """How long a batch may run by what is known of the server without bulk."""

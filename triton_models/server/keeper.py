@@ -153,9 +153,9 @@ def take_long_slices() -> None:
             raise OSError(ctypes.get_errno(), "the kernel takes no slices of 100 ms for this process")
 
 
-def autogroup() -> int:
-    """The niceness of this process's session among all sessions."""
-    return int(AUTOGROUP.read_text().split()[-1])
+def autogroup() -> int | None:
+    """The niceness of this process's session among all sessions; None where the kernel does not group by session."""
+    return int(AUTOGROUP.read_text().split()[-1]) if AUTOGROUP.exists() else None
 
 
 def set_autogroup(niceness: int) -> None:
