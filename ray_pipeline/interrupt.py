@@ -14,6 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from triton_models.server import keeper
+from triton_models.server.proc import below, parents
 
 EXIT_STATUS = 130
 """What a shell expects of a program that Ctrl-C has ended."""
@@ -102,18 +103,9 @@ def _below(pid: int) -> list[int]:
 
     A server's keeper is left out with all below it: it ends by itself without its owner, and cleans up.
     """
-    children: dict[int, list[int]] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            children.setdefault(int(status.read_text().rpartition(")")[2].split()[1]), []).append(
-                int(status.parent.name)
-            )
-    found, unseen = [], [pid]
-    while unseen:
-        below = [child for child in children.get(unseen.pop(0), []) if not _keeps_a_server(child)]
-        found += below
-        unseen += below
-    return found
+    above = parents()
+    keepers = {child for child in below(pid, above) if _keeps_a_server(child)}
+    return below(pid, {child: parent for child, parent in above.items() if child not in keepers})
 
 
 def _keeps_a_server(pid: int) -> bool:

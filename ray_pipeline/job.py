@@ -193,7 +193,8 @@ def _servers(
     running = manners.bulk_url if manners is not None and own_lane else spec.triton.url
     if running is not None:
         return nullcontext(SameAddress(running))
-    return managed_servers(repository, versions, home, nodes, roll, background=own_lane)
+    users_url = spec.triton.url if own_lane else None
+    return managed_servers(repository, versions, home, nodes, roll, background=own_lane, users_url=users_url)
 
 
 def _scored(

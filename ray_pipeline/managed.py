@@ -24,8 +24,8 @@ from ray_pipeline.roll import Roll
 from triton_models.errors import RaytonError, ServerError
 from triton_models.repository.checkout import check_out
 from triton_models.server.options import ServerOptions
-from triton_models.server.ports import steady_port
-from triton_models.server.process import NodeServer
+from triton_models.server.ports import port_here, steady_port
+from triton_models.server.process import NodeServer, unyielding
 from triton_models.server.runtime import ensure_runtime
 from triton_models.storage import Storage
 
@@ -52,11 +52,19 @@ class ManagedServer:
 
 @contextmanager
 def managed_servers(
-    repository: Storage, versions: Mapping[str, int], home: Path, nodes: Sequence[str], roll: Roll, *, background: bool
+    repository: Storage,
+    versions: Mapping[str, int],
+    home: Path,
+    nodes: Sequence[str],
+    roll: Roll,
+    *,
+    background: bool,
+    users_url: str | None,
 ) -> Iterator[ManagedServer]:
     """An embedded server with these versions on each node; gone afterwards, and also when this process dies.
 
-    One in the `background` gets only the processor time that nobody else wants.
+    One in the `background` gets only the processor time that nobody else wants, and yields to the server of online
+    users at `users_url`, if there is one.
     A node where it cannot be started has none. Raises ServerError if that is so on all nodes.
     """
     keepers: list[Any] = [
@@ -71,8 +79,9 @@ def managed_servers(
         .remote(roll)
         for node in nodes
     ]
+    manner = {"background": background, "users_url": users_url}
     try:
-        _started([keeper.start.remote(repository, dict(versions), str(home), background) for keeper in keepers])
+        _started([keeper.start.remote(repository, dict(versions), str(home), **manner) for keeper in keepers])
         yield ManagedServer(roll)
     finally:
         for stopped in [keeper.stop.remote() for keeper in keepers]:
@@ -108,13 +117,25 @@ class _ServerKeeper:
         self._server: NodeServer | None = None
         self._missing = "the server of this node was not started"
 
-    def start(self, repository: Storage, versions: dict[str, int], home: str, background: bool) -> None:
+    def start(
+        self, repository: Storage, versions: dict[str, int], home: str, *, background: bool, users_url: str | None
+    ) -> None:
         runtime = ensure_runtime(Path(home), lambda _: None)
         models = self._folder / "models"
         models.mkdir()
         check_out(repository, versions, models)
         log_file = Path(home) / "logs" / f"tritonserver-{os.getpid()}.log"  # it stays: errors name it
-        options = ServerOptions(models, log_file, tuple(versions), grpc_port=steady_port(), background=background)
+        users_port = port_here(users_url) if users_url is not None else None
+        if users_port is not None and (why_not := unyielding(users_port)) is not None:
+            self._roll.tell(this_node(), f"bulk does not stand still while {users_url} computes: {why_not}")
+        options = ServerOptions(
+            models,
+            log_file,
+            tuple(versions),
+            grpc_port=steady_port(),
+            background=background,
+            users_port=users_port or 0,
+        )
         start = partial(NodeServer.start, runtime, options)
         try:
             self._server = start()

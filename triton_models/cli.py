@@ -79,6 +79,14 @@ def serve(
             "--bulk-lane", help="For bulk jobs beside another server: it takes only time that nobody else wants."
         ),
     ] = False,
+    beside: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="With --bulk-lane, the gRPC port of the other server: it stands still while that computes.",
+        ),
+    ] = 8001,
     gpu: Gpu = False,
 ) -> None:
     """Serve the models of a repository on this machine until Ctrl-C or SIGTERM."""
@@ -109,6 +117,7 @@ def serve(
                 probe=probe,
                 allow_remote=allow_remote,
                 background=bulk_lane,
+                users_port=beside if bulk_lane else 0,
             )
             start = follower.start if follower else NodeServer.start
             with (
@@ -233,6 +242,8 @@ def _report(server: NodeServer, follower: Follower | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from triton_models.server.process import unyielding
+
     console = Console()
     table = Table("model", "version", box=None, pad_edge=False, header_style="bold")
     for loaded in server.models:
@@ -245,7 +256,13 @@ def _report(server: NodeServer, follower: Follower | None) -> None:
         console.print(f"{'copy':8} {kept}", soft_wrap=True, highlight=False)
     console.print(f"{'log':8} {server.options.log_file}", soft_wrap=True, highlight=False)
     if server.options.background:
-        console.print(f"{'lane':8} for bulk: it takes only processor time that nobody else wants", soft_wrap=True)
+        lane = "for bulk: it takes only processor time that nobody else wants"
+        console.print(f"{'lane':8} {lane}", soft_wrap=True)
+        beside = f"the server at port {server.options.users_port}"
+        if (why_not := unyielding(server.options.users_port)) is None:
+            console.print(f"{'':8} it stands still while {beside} computes", soft_wrap=True, highlight=False)
+        else:
+            console.print(f"{'caution':8} it does not stand still while {beside} computes: {why_not}", soft_wrap=True)
     else:
         for name, caution in _cautions(server):
             console.print(f"{'caution':8} {name}: {caution}", soft_wrap=True, highlight=False, markup=False)
