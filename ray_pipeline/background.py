@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from triton_models.server.keeper import LEAST, autogroup, has_stepped_back, set_autogroup, step_back
+from triton_models.server.yielding import Yielder, yielder
 
 BEHIND = 10
 """The niceness of a job's session among all while no user is known to be online: about a tenth of a processor that
@@ -13,8 +14,10 @@ another one wants too. Beside a server that other jobs keep busy, Ray gives up o
 
 
 @contextmanager
-def stepped_back() -> Iterator[None]:
+def stepped_back() -> Iterator[Yielder]:
     """Lets this process, and all that is started in the block, run only when nobody else wants to.
+
+    Gives who can let all of that stand still besides, while the server of online users computes.
 
     Where the kernel groups processes by session (Linux's autogroup) it shares the processors among sessions first, and
     niceness counts only within one: Ray's workers, nice as they are, would take their share beside a server of online
@@ -22,12 +25,13 @@ def stepped_back() -> Iterator[None]:
     services the weights of control groups decide besides.
     """
     before = autogroup()
-    step_back(BEHIND)
-    try:
-        yield
-    finally:
-        if before is not None:
-            set_autogroup(before)
+    with yielder() as looking:
+        step_back(BEHIND)
+        try:
+            yield looking
+        finally:
+            if before is not None:
+                set_autogroup(before)
 
 
 def stand_back(*, users_online: bool) -> None:

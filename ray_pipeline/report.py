@@ -61,8 +61,15 @@ class Report:
         self._say(f"        {bound.quantile:.0%} of online users wait at most {most}; what limits the job is told in")
         self._say(f"        {manners.home}/logs/limiter-*.jsonl of each node")
 
+    def yields(self, online: str, why_not: str | None) -> None:
+        """Says whether the job stands still while the server `online` computes."""
+        if why_not is None:
+            self._say(f"        the job stands still while {online} computes")
+        else:
+            self.cautions([f"the job does not stand still while {online} computes: {why_not}"])
+
     def cautions(self, cautions: Sequence[str]) -> None:
-        """Says what makes servers unsafe to share."""
+        """Says what may trouble the users of servers."""
         for caution in cautions:
             self._say(f"caution {caution}")
 

@@ -80,13 +80,9 @@ def serve(
         ),
     ] = False,
     beside: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            max=65535,
-            help="With --bulk-lane, the gRPC port of the other server: it stands still while that computes.",
-        ),
-    ] = 8001,
+        str,
+        typer.Option(help="The other server, for gRPC; with --bulk-lane, this one stands still while that computes."),
+    ] = "localhost:8001",
     gpu: Gpu = False,
 ) -> None:
     """Serve the models of a repository on this machine until Ctrl-C or SIGTERM."""
@@ -117,10 +113,10 @@ def serve(
                 probe=probe,
                 allow_remote=allow_remote,
                 background=bulk_lane,
-                users_port=beside if bulk_lane else 0,
             )
             start = follower.start if follower else NodeServer.start
             with (
+                _standing_still(beside if bulk_lane else None),
                 start(tritonserver or _runtime(gpu), options) as server,
                 registered(home, server.options.grpc_port, str(options.repository.absolute())),
             ):
@@ -202,6 +198,22 @@ def _follower(
         yield Follower(copy, lambda: open_storage(uri, endpoint_url, timeout_s=0), names, _say_when)
 
 
+@contextmanager
+def _standing_still(users_url: str | None) -> Iterator[None]:
+    """Lets what is started in the block stand still while the server of online users computes; None: there is none."""
+    from triton_models.server.yielding import yielder
+
+    if users_url is None:
+        yield
+        return
+    with yielder() as looking:
+        if (why_not := looking.yield_to(users_url)) is None:
+            _say(f"{'beside':8} {users_url}: this server stands still while that one computes")
+        else:
+            _say(f"{'caution':8} this server does not stand still while {users_url} computes: {why_not}")
+        yield
+
+
 def _serve_until_stopped(server: NodeServer, follower: Follower | None, refresh_s: float) -> None:
     from triton_models.errors import ServerError
 
@@ -242,8 +254,6 @@ def _report(server: NodeServer, follower: Follower | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from triton_models.server.process import unyielding
-
     console = Console()
     table = Table("model", "version", box=None, pad_edge=False, header_style="bold")
     for loaded in server.models:
@@ -256,13 +266,7 @@ def _report(server: NodeServer, follower: Follower | None) -> None:
         console.print(f"{'copy':8} {kept}", soft_wrap=True, highlight=False)
     console.print(f"{'log':8} {server.options.log_file}", soft_wrap=True, highlight=False)
     if server.options.background:
-        lane = "for bulk: it takes only processor time that nobody else wants"
-        console.print(f"{'lane':8} {lane}", soft_wrap=True)
-        beside = f"the server at port {server.options.users_port}"
-        if (why_not := unyielding(server.options.users_port)) is None:
-            console.print(f"{'':8} it stands still while {beside} computes", soft_wrap=True, highlight=False)
-        else:
-            console.print(f"{'caution':8} it does not stand still while {beside} computes: {why_not}", soft_wrap=True)
+        console.print(f"{'lane':8} for bulk: it takes only processor time that nobody else wants", soft_wrap=True)
     else:
         for name, caution in _cautions(server):
             console.print(f"{'caution':8} {name}: {caution}", soft_wrap=True, highlight=False, markup=False)

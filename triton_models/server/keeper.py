@@ -1,14 +1,13 @@
 """Runs a server as its child, and makes sure that neither it nor its stubs nor its memory outlive their owner.
 
 A process of its own, because only a process that lives on can clean up after one that was killed. It is started as a
-script by an interpreter without site-packages: nothing may be imported here that needs more than the standard library.
+script by an interpreter without site-packages: nothing but the standard library may be imported here.
 
-    python keeper.py OWNER_PID IDENTITY NICENESS USERS_PORT COMMAND...
+    python keeper.py OWNER_PID IDENTITY NICENESS COMMAND...
 
-NICENESS is `normal`, or `background` for a server that gets only the processor time that nobody else wants. Such a one
-stands still while the server that listens on USERS_PORT computes; 0 is none. Its owner is whoever started it. SIGTERM
-is passed on to the server, which finishes its requests; SIGQUIT kills it. So does the owner's death, of whatever cause.
-The exit status is the server's, or 128 + the signal that killed it.
+NICENESS is `normal`, or `background` for a server that gets only the processor time that nobody else wants. Its owner
+is whoever started it. SIGTERM is passed on to the server, which finishes its requests; SIGQUIT kills it. So does the
+owner's death, of whatever cause. The exit status is the server's, or 128 + the signal that killed it.
 """
 
 from __future__ import annotations
@@ -16,21 +15,14 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import re
-import resource
 import select
 import signal
 import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from triton_models.server.proc import parents
-from triton_models.server.yielding import Yielding
 
 SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "rayton"
@@ -39,11 +31,6 @@ AUTOGROUP = Path("/proc/self/autogroup")
 LEAST = 19
 SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 LONGEST_SLICE_NS = 100_000_000
-USUAL_SLICE = 0
-CAP_SYS_NICE = 1 << 23
-USUAL_NICE_LIMIT = 20
-"""As RLIMIT_NICE counts, from -20 to 19 downwards, niceness 0 is 20."""
-
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGINT: signal.SIGTERM, signal.SIGQUIT: signal.SIGKILL}
@@ -76,57 +63,42 @@ def main() -> int:
 
     Whoever ends the owner may kill its children in the same breath, as Ray does: the grandchild is left to clean up.
     """
-    owner, server, background, users_port = int(sys.argv[1]), sys.argv[2], sys.argv[3] == BACKGROUND, int(sys.argv[4])
+    owner, server, background, command = int(sys.argv[1]), sys.argv[2], sys.argv[3] == BACKGROUND, sys.argv[4:]
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     owner_fd = os.pidfd_open(owner)
     if os.getppid() != owner:  # it died before its descriptor was opened, which may name a stranger
         return 128 + signal.SIGKILL
-    # Whose parent died becomes the child of the nearest such process, where it can be found.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     stand_in = os.getpid()
     if keeper := os.fork():
         return _stand_for(keeper)
     stand_in_fd = os.pidfd_open(stand_in)
     if os.getppid() != stand_in:
         return 128 + signal.SIGKILL
-    return _keep(sys.argv[5:], server, [owner_fd, stand_in_fd], background, users_port)
+    return _keep(command, server, [owner_fd, stand_in_fd], background)
 
 
 def _stand_for(keeper: int) -> int:
-    """Passes signals on to the keeper, and its exit status back; ends what it may have left standing still."""
+    """Passes signals on to the keeper, and its exit status back."""
     _forward({received: received for received in FORWARDED}, keeper)
     _, status = os.waitpid(keeper, 0)
-    _kill_descendants()
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
-def _keep(command: list[str], server: str, masters: list[int], background: bool, users_port: int) -> int:
+def _keep(command: list[str], server: str, masters: list[int], background: bool) -> int:
     """Runs the server until it ends or the process behind one of the descriptors in `masters` does."""
     libc = ctypes.CDLL(None)
+    # Stubs whose server died become this process's children, where they can be found.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     child = subprocess.Popen(command, preexec_fn=lambda: _prepare_child(libc, background))
     child_fd = os.pidfd_open(child.pid)
     _forward(FORWARDED, child.pid)
-    if child_fd not in _first_ended([child_fd, *masters], users_port):
+    if child_fd not in select.select([child_fd, *masters], [], [])[0]:
         child.kill()
     status = child.wait()
     _kill_descendants()
     reap_shared_memory(server)
     return status if status >= 0 else 128 - status
-
-
-def _first_ended(processes: list[int], users_port: int) -> list[int]:
-    """Waits until one of the processes behind these descriptors has ended; holds the server for users meanwhile."""
-    if users_port and step_forward():
-        yielding = Yielding(users_port)
-        try:
-            while not (ended := select.select(processes, [], [], yielding.look())[0]):
-                pass
-            return ended
-        finally:
-            yielding.let_go()
-    return select.select(processes, [], [])[0]
 
 
 def _forward(signals: dict[signal.Signals, signal.Signals], process: int) -> None:
@@ -154,33 +126,10 @@ def step_back(niceness: int = LEAST) -> None:
     his own slice is shorter: so the slices become long.
     """
     if not has_stepped_back():
-        take_slices(LONGEST_SLICE_NS)
+        take_long_slices()
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if AUTOGROUP.exists():
         set_autogroup(niceness)
-
-
-def step_forward() -> bool:
-    """Undoes `step_back` for this process alone, which leaves its session; gives whether the system allows it.
-
-    Root may, and who has a limit RLIMIT_NICE of 20 and more.
-    """
-    os.setsid()
-    try:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    except PermissionError:
-        return False
-    take_slices(USUAL_SLICE)
-    return True
-
-
-def may_step_forward() -> bool:
-    """Whether what this process starts can undo a `step_back`, or need not."""
-    if not has_stepped_back():
-        return True
-    capabilities = re.search(r"^CapEff:\s*(\w+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    is_privileged = capabilities is not None and bool(int(capabilities[1], 16) & CAP_SYS_NICE)
-    return is_privileged or resource.getrlimit(resource.RLIMIT_NICE)[0] >= USUAL_NICE_LIMIT
 
 
 def has_stepped_back() -> bool:
@@ -188,20 +137,20 @@ def has_stepped_back() -> bool:
     return os.sched_getscheduler(0) == os.SCHED_IDLE
 
 
-def take_slices(slice_ns: int) -> None:
-    """Sets how long this process runs at a stretch.
+def take_long_slices() -> None:
+    """Linux has known slices since 6.12 and forgets none when the policy changes; older ones read over them.
 
-    Linux has known slices since 6.12 and forgets none when the policy changes; older ones read over them. The call and
-    its structure are those of sched_setattr(2), for which neither Python nor older C libraries have a function.
+    The call and its structure are those of sched_setattr(2), for which neither Python nor older C libraries have a
+    function.
     """
     if call := SCHED_SETATTR.get(platform.machine()):
         niceness = os.getpriority(os.PRIO_PROCESS, 0)
         layout = "IIQiIQQQ"  # size, policy, flags, niceness, priority, slice, and two that are of other policies
         size = struct.calcsize(layout)
-        attributes = struct.pack(layout, size, os.SCHED_OTHER, 0, niceness, 0, slice_ns, 0, 0)
+        attributes = struct.pack(layout, size, os.SCHED_OTHER, 0, niceness, 0, LONGEST_SLICE_NS, 0, 0)
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.syscall(call, 0, attributes, 0):
-            raise OSError(ctypes.get_errno(), f"the kernel takes no slices of {slice_ns} ns for this process")
+            raise OSError(ctypes.get_errno(), "the kernel takes no slices of 100 ms for this process")
 
 
 def autogroup() -> int | None:
@@ -222,11 +171,21 @@ def set_autogroup(niceness: int) -> None:
 
 def _kill_descendants() -> None:
     """Kills stubs until none is left; each one killed may hand its own children over."""
-    while children := [pid for pid, parent in parents().items() if parent == os.getpid()]:
+    while children := list(_children()):
         for pid in children:
             os.kill(pid, signal.SIGKILL)
         for pid in children:
             os.waitpid(pid, 0)
+
+
+def _children() -> Iterator[int]:
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = status.read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue  # ended in the meantime
+        if int(parent) == os.getpid():
+            yield int(status.parent.name)
 
 
 def pid_namespace() -> int:

@@ -19,8 +19,7 @@ class ServerOptions:
     `models` None means every model of the repository, at the start. A port 0 means any free one. `exit_timeout_s` is
     how long requests in flight may take after SIGTERM; `start_timeout_s` how long all models may take to load.
     `probe` sends one request to each model before the server counts as ready. One in the `background` gets only the
-    processor time that no other process wants (SCHED_IDLE), and stands still while the server that listens on
-    `users_port` of this machine computes; 0 is none.
+    processor time that no other process wants (SCHED_IDLE).
     """
 
     repository: Path
@@ -35,7 +34,6 @@ class ServerOptions:
     probe: bool = True
     allow_remote: bool = False
     background: bool = False
-    users_port: int = 0
 
     def __post_init__(self) -> None:
         if not self.repository.is_dir():
@@ -47,8 +45,6 @@ class ServerOptions:
         given = [port for port in (self.http_port, self.grpc_port, self.metrics_port) if port]
         if len(given) != len(set(given)):
             raise StartError("HTTP, gRPC and metrics need three different ports, but two are the same")
-        if self.users_port in given:
-            raise StartError(f"port {self.users_port} cannot be the users' server's and this one's too")
 
 
 def check_address(options: ServerOptions, binary: Binary) -> None:

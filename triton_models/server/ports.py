@@ -47,16 +47,6 @@ def steady_port(address: str = "127.0.0.1") -> int:
             continue
 
 
-def port_here(url: str) -> int | None:
-    """The port of a server, as in `localhost:8001`, if it is one of this machine."""
-    host, _, port = url.rpartition(":")
-    try:
-        _bound(host.strip("[]"), "grpc_port", 0).close()
-    except (PortInUseError, StartError):
-        return None
-    return int(port)
-
-
 def _bound(address: str, name: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]

@@ -1,4 +1,4 @@
-"""What /proc tells of processes. Nothing but the standard library: a server's keeper uses it."""
+"""What /proc tells of processes, with nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def below(pid: int, parents: dict[int, int]) -> list[int]:
     for above in found:
         found += [child for child, parent in parents.items() if parent == above]
     return found[1:]
+
+
+def runs(pid: int, script: str) -> bool:
+    """Whether a process runs a script of this path."""
+    try:
+        return script.encode() in (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def listener(port: int) -> int | None:

@@ -20,7 +20,7 @@ from types import TracebackType
 from tritonclient.grpc import InferenceServerClient
 
 from triton_models.repository import layout, versions
-from triton_models.server import health, keeper, proc
+from triton_models.server import health, keeper
 from triton_models.server.binary import Binary, embedded_binary, external_binary
 from triton_models.server.errors import BrokenModelError, PortInUseError, StartError, StopError
 from triton_models.server.options import ServerOptions, check_address, command_line
@@ -187,15 +187,6 @@ class NodeServer:
         return f"its log is {self.options.log_file}"
 
 
-def unyielding(users_port: int) -> str | None:
-    """Why a server in the background would not yield to the one that listens on a port here; None if it would."""
-    if not keeper.may_step_forward():
-        return "this takes the superuser, or a limit on niceness (ulimit -e) of 20 or more"
-    if proc.listener(users_port) is None:
-        return f"no process listens on port {users_port} here, or it is another user's, or in another container"
-    return None
-
-
 def _check_models(options: ServerOptions) -> bool:
     """Whether all configs of the repository are complete.
 
@@ -219,8 +210,7 @@ def _launch(
     """The keeper's process, and where in the log file its own lines begin."""
     command = command_line(options, binary, identity, complete_configs)
     niceness = keeper.BACKGROUND if options.background else keeper.NORMAL
-    words = (os.getpid(), identity, niceness, options.users_port if options.background else 0)
-    keeping = [sys.executable, "-I", "-S", keeper.__file__, *map(str, words)]
+    keeping = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), identity, niceness]
     joins = options.background and keeper.has_stepped_back()
     options.log_file.parent.mkdir(parents=True, exist_ok=True)
     with options.log_file.open("ab") as log:

@@ -1,11 +1,17 @@
-"""A server in the background yields: it stands still while that of online users computes.
+"""Bulk yields: all processes below one stand still while the server of online users computes.
 
-Time that nobody else wants is not free for the others. Two requests of users that come together may start on one
-processor, and the kernel moves one of them over at once only to a processor with nothing to do; one that runs the
-background, idle as that counts, is not such a one. So a request can take twice as long beside the background, until the
-kernel balances its processors. No priority changes that, but a processor that is left does.
+Time that nobody else wants is not free for the others. The threads that compute a user's request may start on one
+processor, and the kernel moves one of them over at once only to a processor with nothing to do; one that runs bulk,
+idle as that counts, is not such a one. So a request can take twice as long beside bulk, until the kernel balances its
+processors. No priority changes that, but a processor that is left does.
 
-Nothing but the standard library: a server's keeper uses it.
+Who looks, each millisecond, is a process of its own: it has to run when bulk would not. It is a script for an
+interpreter without site-packages, hence nothing but the standard library:
+
+    python yielding.py < PORTS
+
+It stands in a session of its own below the process whose other descendants it holds. A line of its input names the port
+where the users' server listens; at the end of the input, or of its parent, it lets all go on, and ends.
 """
 
 from __future__ import annotations
@@ -14,17 +20,27 @@ import math
 import os
 import select
 import signal
+import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from triton_models.server.proc import PROC, below, listener, parents
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from triton_models.server.proc import PROC, below, listener, parents, runs
 
 LOOK_S = 0.001
+HELD_LOOK_S = 0.002
+"""While bulk stands still there is no hurry, and who looks takes time from those who compute."""
+
 QUIET_LOOKS = 2
-"""After so many looks in a row that saw no thread of the users' server run, the background goes on."""
+"""After so many looks in a row that saw no thread of the users' server run, bulk goes on."""
 
 LONGEST_S = 0.25
 """The longest that it stands still at a stretch. Triton's Python backend takes the process of a model for broken that
@@ -35,16 +51,21 @@ BREATH_S = 0.025
 
 SURVEY_S = 5.0
 AWAIT_S = 1.0
-"""Between two surveys where there is nothing to look at: no users' server, or a background with nothing to do."""
+"""Between two surveys where there is nothing to look at: no users' server, or bulk that has nothing to do."""
 
 ENOUGH_TICKS = 10
+_NAME_AND_STATE = 32
+"""The bytes of a `stat` that have them, and not much more."""
+
+_KEEPER = str(Path(__file__).with_name("keeper.py"))
+
 PART = 0.1
 """A thread computes if it took such a part of what the busiest one took."""
 
 
 @dataclass
 class Turn:
-    """Whether the background stands still. Pure: moments are given, in seconds."""
+    """Whether bulk stands still. Pure: moments are given, in seconds."""
 
     is_held: bool = False
     _since_s: float = -math.inf
@@ -52,7 +73,7 @@ class Turn:
     _quiet: int = 0
 
     def look(self, now_s: float, users_compute: bool) -> bool:
-        """Takes note of one look; gives whether the background is to stand still until the next."""
+        """Takes note of one look; gives whether bulk is to stand still until the next."""
         if self.is_held:
             self._quiet = 0 if users_compute else self._quiet + 1
             if self._quiet >= QUIET_LOOKS:
@@ -93,15 +114,11 @@ class UsersServer:
 
     def computes(self) -> bool:
         """Whether one of those threads runs, or would if a processor were free."""
-        for thread, descriptor in list(self._watched.items()):
-            try:
-                status = os.pread(descriptor, 64, 0)
-            except ProcessLookupError:
-                os.close(self._watched.pop(thread))
-                continue
-            if status[status.rindex(b")") + 2 :].startswith(b"R"):
-                return True
-        return False
+        try:
+            return any(b") R" in os.pread(descriptor, _NAME_AND_STATE, 0) for descriptor in self._watched.values())
+        except ProcessLookupError:
+            self._watch([thread for thread in self._watched if thread.exists()])
+            return False
 
     def _found(self, apart: Iterable[int]) -> int | None:
         if self._server is not None and select.select([self._server[1]], [], [], 0)[0]:
@@ -121,27 +138,27 @@ class UsersServer:
                     self._watched[thread] = os.open(thread, os.O_RDONLY)
 
 
-class Background:
-    """All processes below this one."""
+class Bulk:
+    """The processes below one; not those that look, and keep servers, for they have to end the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: int) -> None:
+        self._root = root
         self._processes: dict[int, int] = {}
+        self._spared: set[int] = {os.getpid()}
         self._used = 0
         self._is_held = False
         self.is_busy = True
 
     def survey(self, parents: dict[int, int]) -> list[int]:
         """Finds the processes, and whether they did anything since the last survey."""
-        pids = below(os.getpid(), parents)
+        pids = below(self._root, parents)
+        self._spared.intersection_update(pids)
         for pid in self._processes.keys() - pids:
             os.close(self._processes.pop(pid))
         for pid in pids:
-            if pid not in self._processes:
-                with suppress(ProcessLookupError):
-                    self._processes[pid] = os.pidfd_open(pid)
-                    if self._is_held:
-                        _send(self._processes[pid], signal.SIGSTOP)
-        used = sum(_ticks(PROC / str(pid) / "stat") for pid in pids)
+            if pid not in self._processes and pid not in self._spared:
+                self._add(pid)
+        used = sum(_ticks(PROC / str(pid) / "stat") for pid in self._processes)
         self.is_busy, self._used = used != self._used, used
         return pids
 
@@ -152,12 +169,21 @@ class Background:
             for process in self._processes.values():
                 _send(process, signal.SIGSTOP if is_held else signal.SIGCONT)
 
+    def _add(self, pid: int) -> None:
+        if runs(pid, _KEEPER):
+            self._spared.add(pid)
+            return
+        with suppress(ProcessLookupError):
+            self._processes[pid] = os.pidfd_open(pid)
+            if self._is_held:
+                _send(self._processes[pid], signal.SIGSTOP)
+
 
 class Yielding:
-    """Holds all processes below this one while the server that listens on a port computes. For one thread."""
+    """Holds all that is below a process, but this one, while the server that listens on a port computes."""
 
-    def __init__(self, port: int) -> None:
-        self._users, self._background, self._turn = UsersServer(port), Background(), Turn()
+    def __init__(self, root: int, port: int) -> None:
+        self._users, self._bulk, self._turn = UsersServer(port), Bulk(root), Turn()
         self._survey_at_s = -math.inf
 
     def look(self) -> float:
@@ -165,22 +191,102 @@ class Yielding:
         now_s = time.monotonic()
         if now_s >= self._survey_at_s:
             above = parents()
-            self._users.survey(above, self._background.survey(above))
+            self._users.survey(above, self._bulk.survey(above))
             self._survey_at_s = now_s + (SURVEY_S if self._is_needed else AWAIT_S)
         if not self._is_needed:
             self.let_go()
-            return max(0.0, self._survey_at_s - time.monotonic())
-        self._background.hold(self._turn.look(now_s, self._users.computes()))
-        return LOOK_S
+            return AWAIT_S
+        is_held = self._turn.look(now_s, self._users.computes())
+        self._bulk.hold(is_held)
+        return HELD_LOOK_S if is_held else LOOK_S
 
     def let_go(self) -> None:
         """Lets them run."""
         self._turn = Turn()
-        self._background.hold(False)
+        self._bulk.hold(False)
 
     @property
     def _is_needed(self) -> bool:
-        return self._users.is_watched and self._background.is_busy
+        return self._users.is_watched and self._bulk.is_busy
+
+
+class Yielder:
+    """The process that looks, for all that is below this process. It is to be started before that steps back."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # with a share of the processors that does not depend on ours
+        )
+        threading.Thread(target=self._let_go_after_it, daemon=True).start()
+
+    def yield_to(self, url: str) -> str | None:
+        """Lets all below this process stand still while the server at `url`, as in `localhost:8001`, computes.
+
+        Gives the reason, for people, if that server cannot be seen here; should it come, it is yielded to.
+        """
+        host, _, port = url.rpartition(":")
+        if not _is_here(host.strip("[]")):
+            return f"{host} is another machine"
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(f"{int(port)}\n")
+            self._process.stdin.flush()
+        if listener(int(port)) is None:
+            return f"no process listens on port {port} here, or it is another user's, or in another container"
+        return None
+
+    def close(self) -> None:
+        """Ends it; all that it holds goes on."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+
+    def _let_go_after_it(self) -> None:
+        """Should it have been killed, what it held would stand still for ever."""
+        if self._process.wait() != 0:
+            for pid in below(os.getpid(), parents()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def yielder() -> Iterator[Yielder]:
+    """The process that looks, while the block runs; it waits to be told for whom."""
+    looking = Yielder()
+    try:
+        yield looking
+    finally:
+        looking.close()
+
+
+def main() -> int:
+    """Looks until the input or the parent ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it ends after what it holds
+    root, yielding = os.getppid(), None
+    while True:
+        pause_s = None if yielding is None else yielding.look()
+        if select.select([sys.stdin], [], [], pause_s)[0]:
+            if yielding is not None:
+                yielding.let_go()
+            if not (line := sys.stdin.readline()):
+                return 0
+            yielding = Yielding(root, int(line))
+
+
+def _is_here(host: str) -> bool:
+    """Whether an address is one of this machine's."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as sock:
+            sock.bind(place)
+    except OSError:
+        return False
+    return True
 
 
 def _threads(pid: int) -> Iterator[tuple[Path, int]]:
@@ -202,3 +308,7 @@ def _ticks(status: Path) -> int:
 def _send(process: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(process, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -50,7 +50,7 @@ def test_a_session_steps_back_and_forward_again() -> None:
 
 @pytest.mark.skipif("se.slice" not in SCHEDULED.read_text(), reason="the kernel tells of no slices")
 def test_all_that_a_process_starts_has_its_long_slices() -> None:
-    words = "import subprocess; from triton_models.server.keeper import *; take_slices(LONGEST_SLICE_NS); "
+    words = "import subprocess; from triton_models.server.keeper import *; take_long_slices(); "
     words += f"print(subprocess.check_output(['cat', '{SCHEDULED}'], text=True))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert re.search(r"^se.slice +: +100000000$", done.stdout, re.MULTILINE)
