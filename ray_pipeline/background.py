@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from triton_models.server.balancing import Balancer, balancer
 from triton_models.server.keeper import LEAST, autogroup, has_stepped_back, set_autogroup, step_back
-from triton_models.server.yielding import Yielder, yielder
 
 BEHIND = 10
 """The niceness of a job's session among all while no user is known to be online: about a tenth of a processor that
@@ -14,10 +14,10 @@ another one wants too. Beside a server that other jobs keep busy, Ray gives up o
 
 
 @contextmanager
-def stepped_back() -> Iterator[Yielder]:
+def stepped_back() -> Iterator[Balancer]:
     """Lets this process, and all that is started in the block, run only when nobody else wants to.
 
-    Gives who can let all of that stand still besides, while the server of online users computes.
+    Gives who can balance the server of online users against all of that.
 
     Where the kernel groups processes by session (Linux's autogroup) it shares the processors among sessions first, and
     niceness counts only within one: Ray's workers, nice as they are, would take their share beside a server of online
@@ -25,10 +25,10 @@ def stepped_back() -> Iterator[Yielder]:
     services the weights of control groups decide besides.
     """
     before = autogroup()
-    with yielder() as looking:
+    with balancer() as balancing:
         step_back(BEHIND)
         try:
-            yield looking
+            yield balancing
         finally:
             if before is not None:
                 set_autogroup(before)

@@ -12,13 +12,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from triton_models.server import keeper, yielding
+from triton_models.server import keeper
 from triton_models.server.proc import below, parents, runs
 
 EXIT_STATUS = 130
 """What a shell expects of a program that Ctrl-C has ended."""
-
-_CLEANERS = (keeper.__file__, yielding.__file__)
 
 STOPPING = "stopping in good order; Ctrl-C once more stops at once"
 STOPPED = "stopped; what is committed stays, and the same command goes on from there"
@@ -102,9 +100,8 @@ def _end_everything() -> NoReturn:
 def _below(pid: int) -> list[int]:
     """All processes below one, parents before their children.
 
-    Left out, with all below it, is what ends by itself without its owner, and cleans up: a server's keeper, and who
-    lets all these processes stand still.
+    A server's keeper is left out with all below it: it ends by itself without its owner, and cleans up.
     """
     above = parents()
-    cleaners = {child for child in below(pid, above) if any(runs(child, script) for script in _CLEANERS)}
-    return below(pid, {child: parent for child, parent in above.items() if child not in cleaners})
+    keepers = {child for child in below(pid, above) if runs(child, keeper.__file__)}
+    return below(pid, {child: parent for child, parent in above.items() if child not in keepers})

@@ -36,7 +36,7 @@ from ray_pipeline.sinks.formats import SINKS
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.spec import JobSpec
 from triton_models.errors import RaytonError
-from triton_models.server.yielding import Yielder
+from triton_models.server.balancing import Balancer
 from triton_models.storage import Storage, open_storage
 
 DEFAULT_SLOWDOWN = 1.5
@@ -76,7 +76,7 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
     plan = _plan(spec, output, kept, again, report)
     repository = repository_of(spec, home)
     report.planned(plan)
-    with _worker_errors_unwrapped(), _stepped_back(spec, ray_address) as held, connected(ray_address) as nodes:
+    with _worker_errors_unwrapped(), _stepped_back(spec, ray_address) as balancing, connected(ray_address) as nodes:
         versions = resolve_versions(spec, fixed, repository, nodes)
         models = [job_model(model, repository, version) for model, version in zip(spec.models, versions, strict=True)]
         for model in models:
@@ -90,8 +90,8 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             manners = _manners(spec, repository, wanted, nodes, output, home)
             if manners is not None:
                 report.lane(manners, spec.triton.url)
-                if held is not None and manners.bound is None and spec.triton.url is not None:
-                    report.yields(spec.triton.url, held.yield_to(spec.triton.url))
+                if balancing is not None and manners.bound is None and spec.triton.url is not None:
+                    report.balanced(spec.triton.url, balancing.balance(spec.triton.url))
                 if manners.bound is not None and spec.triton.url is not None:
                     report.cautions(cautions_of(spec.triton.url, wanted, nodes, spec.triton.timeout_s))
             with (
@@ -159,7 +159,7 @@ def _check_bearable(rejected: int, spec: JobSpec, plan: Plan) -> None:
         )
 
 
-def _stepped_back(spec: JobSpec, ray_address: str | None) -> AbstractContextManager[Yielder | None]:
+def _stepped_back(spec: JobSpec, ray_address: str | None) -> AbstractContextManager[Balancer | None]:
     """Beside online users the whole job steps back; not the Ray of others, which they have started as they want."""
     return stepped_back() if spec.beside_users is not None and ray_address is None else nullcontext()
 

@@ -23,12 +23,12 @@ from ray_pipeline.placement import NAMESPACE, on_node, this_node
 from ray_pipeline.roll import Roll
 from triton_models.errors import RaytonError, ServerError
 from triton_models.repository.checkout import check_out
+from triton_models.server.balancing import Balancer
 from triton_models.server.keeper import has_stepped_back
 from triton_models.server.options import ServerOptions
 from triton_models.server.ports import steady_port
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import ensure_runtime
-from triton_models.server.yielding import Yielder
 from triton_models.storage import Storage
 
 
@@ -65,8 +65,8 @@ def managed_servers(
 ) -> Iterator[ManagedServer]:
     """An embedded server with these versions on each node; gone afterwards, and also when this process dies.
 
-    One in the `background` gets only the processor time that nobody else wants, and stands still while the server of
-    online users at `users_url` computes, if there is one.
+    One in the `background` gets only the processor time that nobody else wants; the server of online users at
+    `users_url`, if there is one, is balanced against it.
     A node where it cannot be started has none. Raises ServerError if that is so on all nodes.
     """
     keepers: list[Any] = [
@@ -117,7 +117,7 @@ class _ServerKeeper:
         self._folder = Path(tempfile.mkdtemp(prefix="rayton-server-"))
         self._over = threading.Event()
         self._server: NodeServer | None = None
-        self._yields: Yielder | None = None
+        self._balancer: Balancer | None = None
         self._missing = "the server of this node was not started"
 
     def start(
@@ -130,10 +130,11 @@ class _ServerKeeper:
         log_file = Path(home) / "logs" / f"tritonserver-{os.getpid()}.log"  # it stays: errors name it
         options = ServerOptions(models, log_file, tuple(versions), grpc_port=steady_port(), background=background)
         start = partial(NodeServer.start, runtime, options)
-        if users_url is not None and not has_stepped_back():  # else who started this process holds the server too
-            self._yields = Yielder()
-            if (why_not := self._yields.yield_to(users_url)) is not None:
-                self._roll.tell(this_node(), f"bulk does not stand still while {users_url} computes: {why_not}")
+        if users_url is not None and not has_stepped_back():  # else whoever started this process has seen to it
+            self._balancer = Balancer()
+            if (why_not := self._balancer.balance(users_url)) is not None:
+                told = f"threads of {users_url} may share a processor while bulk runs on another: {why_not}"
+                self._roll.tell(this_node(), told)
         try:
             self._server = start()
         except ServerError as error:
@@ -150,8 +151,8 @@ class _ServerKeeper:
         self._over.set()
         if self._server is not None:
             self._server.stop()
-        if self._yields is not None:
-            self._yields.close()
+        if self._balancer is not None:
+            self._balancer.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _keep(self, first: NodeServer, start: Callable[[], NodeServer], log_file: Path) -> None:

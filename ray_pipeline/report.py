@@ -61,12 +61,12 @@ class Report:
         self._say(f"        {bound.quantile:.0%} of online users wait at most {most}; what limits the job is told in")
         self._say(f"        {manners.home}/logs/limiter-*.jsonl of each node")
 
-    def yields(self, online: str, why_not: str | None) -> None:
-        """Says whether the job stands still while the server `online` computes."""
+    def balanced(self, online: str, why_not: str | None) -> None:
+        """Says whether the threads of the server `online` are kept from sharing processors."""
         if why_not is None:
-            self._say(f"        the job stands still while {online} computes")
+            self._say(f"        threads of {online} that share a processor move to one where the job runs")
         else:
-            self.cautions([f"the job does not stand still while {online} computes: {why_not}"])
+            self.cautions([f"threads of {online} may share a processor while the job runs on another: {why_not}"])
 
     def cautions(self, cautions: Sequence[str]) -> None:
         """Says what may trouble the users of servers."""

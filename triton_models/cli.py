@@ -81,7 +81,7 @@ def serve(
     ] = False,
     beside: Annotated[
         str,
-        typer.Option(help="The other server, for gRPC; with --bulk-lane, this one stands still while that computes."),
+        typer.Option(help="With --bulk-lane, the other server, for gRPC: its threads take the processors of this one."),
     ] = "localhost:8001",
     gpu: Gpu = False,
 ) -> None:
@@ -116,7 +116,7 @@ def serve(
             )
             start = follower.start if follower else NodeServer.start
             with (
-                _standing_still(beside if bulk_lane else None),
+                _balanced(beside if bulk_lane else None),
                 start(tritonserver or _runtime(gpu), options) as server,
                 registered(home, server.options.grpc_port, str(options.repository.absolute())),
             ):
@@ -199,18 +199,18 @@ def _follower(
 
 
 @contextmanager
-def _standing_still(users_url: str | None) -> Iterator[None]:
-    """Lets what is started in the block stand still while the server of online users computes; None: there is none."""
-    from triton_models.server.yielding import yielder
+def _balanced(users_url: str | None) -> Iterator[None]:
+    """Balances the server of online users against what is started in the block; None: there is none."""
+    from triton_models.server.balancing import balancer
 
     if users_url is None:
         yield
         return
-    with yielder() as looking:
-        if (why_not := looking.yield_to(users_url)) is None:
-            _say(f"{'beside':8} {users_url}: this server stands still while that one computes")
+    with balancer() as balancing:
+        if (why_not := balancing.balance(users_url)) is None:
+            _say(f"{'beside':8} {users_url}: its threads that share a processor move to one where this server runs")
         else:
-            _say(f"{'caution':8} this server does not stand still while {users_url} computes: {why_not}")
+            _say(f"{'caution':8} threads of {users_url} may share a processor while this server runs: {why_not}")
         yield
 
 
