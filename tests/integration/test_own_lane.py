@@ -16,8 +16,10 @@ import pytest
 from tests.support.jobs import await_part, scored_rows, start_score, totals, write_job
 from tests.support.leftovers import command, descendants
 from tests.support.serving import serving
+from triton_models.server import balancing
 from triton_models.server.keeper import AUTOGROUP
 from triton_models.server.metrics import read_metrics
+from triton_models.server.proc import runs
 from triton_models.server.process import NodeServer
 
 STUB = "triton_python_backend_stub"
@@ -63,6 +65,7 @@ def test_the_lane_steps_back_and_the_online_server_is_not_asked_for_a_row(
         family = descendants(process.pid)
         servers = [pid for pid in family if command(pid).split(" ")[0].endswith(("tritonserver", STUB))]
         policies = {os.sched_getscheduler(thread) for pid in servers for thread in threads(pid)}
+        looking = [os.sched_getscheduler(pid) for pid in family if runs(pid, balancing.__file__)]
         sessions = {os.getsid(pid) for pid in [process.pid, *servers]}
         groups = {autogroup(pid) for pid in [process.pid, *servers]} if AUTOGROUP.exists() else {"19"}
         printed, errors = process.communicate(timeout=300)
@@ -70,6 +73,11 @@ def test_the_lane_steps_back_and_the_online_server_is_not_asked_for_a_row(
     assert process.returncode == 0, errors
     assert "lane    own: as the job file says\n" in printed
     assert f"what nobody else wants; {minilm_server.grpc_url} is left to its online users\n" in printed
+    assert (
+        f"        threads of {minilm_server.grpc_url} that share a processor move to one where the job runs\n"
+        in printed
+    )
+    assert looking == [os.SCHED_OTHER]  # who looks for such threads does not step back
     assert len(servers) == 2  # the server, and the process of its model
     assert policies == {os.SCHED_IDLE}
     assert len(sessions) == 1
@@ -104,11 +112,12 @@ def test_a_job_scores_in_the_bulk_lane_that_is_there(
     job_beside: Callable[[dict[str, object]], Path],
 ) -> None:
     before = inferences(minilm_server)
-    with serving(home, minilm_repository, "--bulk-lane") as lane:
+    with serving(home, minilm_repository, "--bulk-lane", "--beside", minilm_server.grpc_url) as lane:
         family = descendants(lane.process.pid)
         servers = [pid for pid in family if command(pid).split(" ")[0].endswith(("tritonserver", STUB))]
         assert {os.sched_getscheduler(thread) for pid in servers for thread in threads(pid)} == {os.SCHED_IDLE}
         assert lane.report["lane"] == "for bulk: it takes only processor time that nobody else wants"
+        assert lane.report["beside"].startswith(f"{minilm_server.grpc_url}: its threads that share a processor move")
         job = job_beside({"bulk_url": lane.report["gRPC"]})
         with start_score(job, home) as process:
             printed, errors = process.communicate(timeout=300)
