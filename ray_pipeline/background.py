@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-from triton_models.server.balancing import Balancer, balancer
+from triton_models.server.balancing import Balancer
 from triton_models.server.keeper import LEAST, autogroup, has_stepped_back, set_autogroup, step_back
 
 BEHIND = 10
@@ -25,7 +25,7 @@ def stepped_back() -> Iterator[Balancer]:
     services the weights of control groups decide besides.
     """
     before = autogroup()
-    with balancer() as balancing:
+    with closing(Balancer()) as balancing:
         step_back(BEHIND)
         try:
             yield balancing

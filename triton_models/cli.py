@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -201,13 +201,18 @@ def _follower(
 @contextmanager
 def _balanced(users_url: str | None) -> Iterator[None]:
     """Balances the server of online users against what is started in the block; None: there is none."""
-    from triton_models.server.balancing import balancer
+    from triton_models.server.balancing import Balancer
+    from triton_models.server.errors import StartError
 
     if users_url is None:
         yield
         return
-    with balancer() as balancing:
-        if (why_not := balancing.balance(users_url)) is None:
+    with closing(Balancer()) as balancing:
+        try:
+            why_not = balancing.balance(users_url)
+        except ValueError as error:
+            raise StartError(f"--beside {users_url} is no address as in localhost:8001: {error}") from error
+        if why_not is None:
             _say(f"{'beside':8} {users_url}: its threads that share a processor move to one where this server runs")
         else:
             _say(f"{'caution':8} threads of {users_url} may share a processor while this server runs: {why_not}")

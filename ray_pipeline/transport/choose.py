@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from ray_pipeline.retry import waited_for
 from ray_pipeline.transport.base import TransportName, WantedTransport
 from ray_pipeline.transport.grpc import GrpcTransport
 from ray_pipeline.transport.shared_memory import SharedMemoryTransport
+from triton_models.server.address import is_here
 
 EXTENSION = "system_shared_memory"
 
@@ -50,24 +50,6 @@ def open_transport(address: str, wanted: WantedTransport, timeout_s: float) -> G
     """A connection to a server, by the way that `choose` finds. Raises FatalError as it does."""
     choice = choose(address, wanted, timeout_s)
     return SharedMemoryTransport(address) if choice.transport == "shared_memory" else GrpcTransport(address)
-
-
-def is_here(host: str) -> bool:
-    """Whether a host is this machine: only own addresses can be listened on."""
-    try:
-        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return bool(found) and all(_is_own(family, own) for family, _, _, _, own in found)
-
-
-def _is_own(family: socket.AddressFamily, address: tuple[object, ...]) -> bool:
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind(address)
-        except OSError:
-            return False
-    return True
 
 
 def _obstacle(address: str, timeout_s: float) -> str | None:

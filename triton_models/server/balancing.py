@@ -19,20 +19,21 @@ from __future__ import annotations
 import math
 import os
 import select
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from triton_models.server.address import is_here
 from triton_models.server.proc import PROC, below, listener, parents
 
+USUAL_PORT = 8001
 LOOK_S = 0.002
 """Of a request that takes ten times as long, little is lost; who looks more often takes time from those who compute."""
 
@@ -41,6 +42,8 @@ AWAIT_S = 1.0
 """Between two surveys where there is nothing to look at: no users' server, or bulk that has nothing to do."""
 
 ENOUGH_TICKS = 10
+"""Processes compute if they took so many, of a hundredth of a second as a rule, between two surveys."""
+
 PART = 0.1
 """A thread computes if it took such a part of what the busiest one took."""
 
@@ -76,6 +79,7 @@ class Computing:
     def __init__(self) -> None:
         self._used: dict[Path, int] = {}
         self._watched: dict[Path, int] = {}
+        self._total = 0
         self.is_busy = False
 
     def survey(self, pids: Iterable[int]) -> None:
@@ -83,7 +87,8 @@ class Computing:
         used = {thread: ticks for pid in pids for thread, ticks in _threads(pid)}
         spent = {thread: ticks - self._used.get(thread, 0) for thread, ticks in used.items()}
         most = max(spent.values(), default=0)
-        self.is_busy = most > 0
+        total = sum(used.values())
+        self.is_busy, self._total = total - self._total >= ENOUGH_TICKS, total
         if most >= ENOUGH_TICKS or not self._watched:
             self._watch([thread for thread, ticks in spent.items() if ticks >= max(1, PART * most)])
             self._used = used
@@ -165,16 +170,18 @@ class Balancer:
     def balance(self, url: str) -> str | None:
         """Lets the server at `url`, as in `localhost:8001`, be balanced against all below this process.
 
-        Gives the reason, for people, if that server cannot be seen here; should it come, it is balanced.
+        Gives the reason, for people, if that server cannot be seen here; should it come, it is balanced. Raises
+        ValueError if its port is no number.
         """
-        host, _, port = url.rpartition(":")
-        if not _is_here(host.strip("[]")):
+        address = urlsplit(f"//{url}")
+        host, port = address.hostname or "", address.port or USUAL_PORT
+        if not is_here(host):
             return f"{host} is another machine"
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
-            self._process.stdin.write(f"{int(port)}\n")
+            self._process.stdin.write(f"{port}\n")
             self._process.stdin.flush()
-        if listener(int(port)) is None:
+        if listener(port) is None:
             return f"no process listens on port {port} here, or it is another user's, or in another container"
         return None
 
@@ -186,20 +193,8 @@ class Balancer:
         self._process.wait()
 
 
-@contextmanager
-def balancer() -> Iterator[Balancer]:
-    """The process that looks, while the block runs; it waits to be told for whom."""
-    looking = Balancer()
-    try:
-        yield looking
-    finally:
-        looking.close()
-
-
 def main() -> int:
     """Looks until the input ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     root, balancing = os.getppid(), None
     while True:
         pause_s = None if balancing is None else balancing.look()
@@ -207,17 +202,6 @@ def main() -> int:
             if not (line := sys.stdin.readline()):
                 return 0
             balancing = Balancing(root, int(line))
-
-
-def _is_here(host: str) -> bool:
-    """Whether an address is one of this machine's."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as sock:
-            sock.bind(place)
-    except OSError:
-        return False
-    return True
 
 
 def _threads(pid: int) -> Iterator[tuple[Path, int]]:

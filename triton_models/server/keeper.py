@@ -1,7 +1,7 @@
 """Runs a server as its child, and makes sure that neither it nor its stubs nor its memory outlive their owner.
 
 A process of its own, because only a process that lives on can clean up after one that was killed. It is started as a
-script by an interpreter without site-packages: nothing but the standard library may be imported here.
+script by an interpreter without site-packages: nothing that needs more than the standard library may be imported here.
 
     python keeper.py OWNER_PID IDENTITY NICENESS COMMAND...
 
@@ -21,8 +21,12 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from triton_models.server.proc import parents
 
 SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "rayton"
@@ -171,21 +175,11 @@ def set_autogroup(niceness: int) -> None:
 
 def _kill_descendants() -> None:
     """Kills stubs until none is left; each one killed may hand its own children over."""
-    while children := list(_children()):
+    while children := [pid for pid, parent in parents().items() if parent == os.getpid()]:
         for pid in children:
             os.kill(pid, signal.SIGKILL)
         for pid in children:
             os.waitpid(pid, 0)
-
-
-def _children() -> Iterator[int]:
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = status.read_text().rpartition(")")[2].split()[1]
-        except OSError:
-            continue  # ended in the meantime
-        if int(parent) == os.getpid():
-            yield int(status.parent.name)
 
 
 def pid_namespace() -> int:

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from triton_models.server.balancing import Balancing, Computing, balancer, move, moves
+from triton_models.server.balancing import Balancer, Balancing, Computing, move, moves
 from triton_models.server.ports import steady_port
 from triton_models.server.proc import below, listener, parents
 
@@ -123,6 +123,10 @@ def test_what_computes_is_seen_with_its_processor(users: Users) -> None:
     seen = computing.running()
     assert {pid for pid, _ in seen} == set(users.pids)
     assert {processor for _, processor in seen} <= set(PROCESSORS)
+    assert computing.is_busy
+    computing.survey(users.pids)  # at once: nothing was computed in between
+    assert not computing.is_busy
+    assert {pid for pid, _ in computing.running()} == set(users.pids)
     os.kill(users.pids[1], signal.SIGKILL)
     os.kill(users.pids[0], signal.SIGKILL)
     until(lambda: computing.running() == [])
@@ -152,11 +156,13 @@ def test_a_listener_is_found_by_its_port(users: Users) -> None:
 
 
 def test_who_looks_says_what_cannot_be_seen_and_ends_with_the_block(users: Users) -> None:
-    with balancer() as balancing:
+    with closing(Balancer()) as balancing:
         assert balancing.balance(f"localhost:{users.port}") is None
         assert balancing.balance("192.0.2.1:8001") == "192.0.2.1 is another machine"
         free = steady_port()
         assert str(balancing.balance(f"localhost:{free}")).startswith(f"no process listens on port {free} here")
+        with pytest.raises(ValueError, match="Port could not be cast"):
+            balancing.balance("localhost:grpc")
         process = balancing._process
         assert process.poll() is None
     assert process.poll() == 0
