@@ -108,15 +108,17 @@ def in_its_stride(way: Way) -> Iterator[subprocess.Popen[bytes]]:
             way.command, cwd=ROOT, env=environment(), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
         with process:
-            while len(parts(way.output)) < PARTS_BEFORE:
+            try:
+                while len(parts(way.output)) < PARTS_BEFORE:
+                    if process.poll() is not None:
+                        raise SystemExit(f"{' '.join(way.command)} ended too early:\n{log.read_text()[-4000:]}")
+                    time.sleep(0.05)
+                yield process
                 if process.poll() is not None:
-                    raise SystemExit(f"{' '.join(way.command)} ended too early:\n{log.read_text()[-4000:]}")
-                time.sleep(0.05)
-            yield process
-            if process.poll() is not None:
-                raise SystemExit(f"{way.name} had not enough to do, or failed:\n{log.read_text()[-4000:]}")
-            process.send_signal(signal.SIGINT)
-            process.wait(ENDS_S)
+                    raise SystemExit(f"{way.name} had not enough to do, or failed:\n{log.read_text()[-4000:]}")
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(ENDS_S)
 
 
 def rate(output: Path, began_s: float, ended_s: float) -> float:

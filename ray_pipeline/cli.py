@@ -53,6 +53,8 @@ def _score(console: Console, job: Path, ray_address: str | None, *again: bool) -
 
     spec = load_job(job)  # before Ray is imported: a mistake in the file is told at once
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Else Ray reads and prepares what it can, whatever is scored, until half of its memory for objects is full.
+    os.environ.setdefault("RAY_DATA_DOWNSTREAM_CAPACITY_OBJECT_STORE_BUDGET_UTIL_THRESHOLD", "0")
     if ray_address is None:
         # Ray's switch between one machine and many, in spite of its name: on one it listens on loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -42,6 +42,13 @@ MOST_BUSY = 0.9
 CALM = 0.15
 """A limit that differs by less is not worth a new one."""
 
+SHORTEST_ROWS = 3
+"""A batch beside instances that are left to users runs at least as long as so many of their rows: with single rows bulk
+would get a fifth less, and users would notice little of it."""
+
+BUSY_STEP = 0.05
+"""How finely the share of users is taken who find the instances left to them busy."""
+
 DROPS = 3
 """After so many requests in a row that the server dropped, it is left alone."""
 
@@ -70,7 +77,6 @@ class Controller:
         self._counted_s = now_s
         self._canary_s: float | None = None
         self._next_canary_s = now_s
-        self._full_s = 0.0
         self._drops = 0
         self._away = Patience()
         self._too_slow = Patience()
@@ -135,8 +141,6 @@ class Controller:
             self._dropped(now_s)
         elif outcome == "success":
             self._drops = 0
-            if math.isinf(self._limit.batch_s):
-                self._full_s = seconds if self._full_s == 0 else 0.9 * self._full_s + 0.1 * seconds
 
     def limit(self, now_s: float) -> Limit:
         """What holds now; the same object as long as nothing worth telling has changed."""
@@ -160,31 +164,34 @@ class Controller:
             return TOO_SLOW
         online = f"users are online ({self._users.rate(now_s, SLOW_S):.1f} rows/s)"
         trim = min(trim.factor for trim in self._regime.trims)
-        if self._instances > 1:
-            batch_s = self._full_s * trim if trim < 1 and self._full_s else math.inf
-            free = f"{online}: one of {self._instances} instances is left to them"
-            return Limit(self._instances - 1, batch_s, free)
         row_s = self._regime.quiet.quantile(0.1)
+        load = self._regime.rate * row_s
+        if left := self._instances - 1:
+            batch_s = max(self._budget_s(meeting=load / left) * trim, SHORTEST_ROWS * row_s)
+            free = f"{online}: one of {self._instances} instances is left to them, {_batches(batch_s)}"
+            return Limit(left, batch_s, free)
         # Users whom a batch has kept waiting keep others waiting, until the queue is empty: what is left of the server
         # when its users are served is what empties it.
-        batch_s = self._budget_s() * trim * (1 - min(self._regime.rate * row_s, MOST_BUSY))
+        batch_s = self._budget_s() * trim * (1 - min(load, MOST_BUSY))
         if batch_s < row_s / 2:
             self._too_slow.failed(now_s)
             return TOO_SLOW
         batch_s = max(batch_s, row_s)
-        return Limit(1, batch_s, f"{online}: batches of at most {batch_s * 1e3:.0f} ms")
+        return Limit(1, batch_s, f"{online}: {_batches(batch_s)}")
 
     def _taking_turns(self) -> Limit:
         """Jobs get their parts here only if they wait here, and not in the server's queue; one waits there, so that no
         instance idles."""
         return Limit(self._instances + 1, math.inf, "nobody is online, and jobs take turns", users_online=False)
 
-    def _budget_s(self) -> float:
-        """How long a batch may run by what is known of the server without bulk."""
+    def _budget_s(self, meeting: float = 1.0) -> float:
+        """How long a batch may run by what is known of the server without bulk, if that share of users meets it."""
         quiet = self._regime.quiet
-        known = (quiet, quiet.taken, self._bounds)
+        meeting = min(math.ceil(meeting / BUSY_STEP) * BUSY_STEP, 1.0)
+        known = (quiet, quiet.taken, self._bounds, meeting)
         if self._budget is None or self._budget[0] != known:
-            each = (batch_budget_s(quiet.samples(), bound.quantile, self._allowed_s(bound)) for bound in self._bounds)
+            samples_s = quiet.samples()
+            each = (batch_budget_s(samples_s, one.quantile, self._allowed_s(one), meeting) for one in self._bounds)
             self._budget = known, min(each)
         return self._budget[1]
 
@@ -244,6 +251,10 @@ class Controller:
     @property
     def _regime(self) -> Regime:
         return self._regimes.present
+
+
+def _batches(batch_s: float) -> str:
+    return "batches as they are" if math.isinf(batch_s) else f"batches of at most {batch_s * 1e3:.0f} ms"
 
 
 def _alike(one: Limit, other: Limit) -> bool:

@@ -38,7 +38,7 @@ def test_of_two_instances_one_is_left_to_users() -> None:
     )
     told = f"p50 {p50:.2f}, p95 {p95:.2f}, p99 {p99:.2f}, bulk {share:.2f} of exclusive"
     print(told)
-    assert (p50 <= 1.15, p95 <= 1.65, p99 <= 2, share >= 0.48) == (True,) * 4, told
+    assert (p50 <= 1.1, p95 <= 1.5, p99 <= 1.8, share >= 0.43) == (True,) * 4, told
     assert max(t.shared.most_in_flight for t in trials) == 1
 
 
