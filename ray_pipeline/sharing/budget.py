@@ -19,7 +19,7 @@ def batch_budget_s(quiet_s: NDArray[np.float64], quantile: float, allowed_s: flo
 
     A batch that runs cannot be interrupted. Users who come at moments of their own find it anywhere in its time
     (Poisson arrivals see time averages: R. Wolff, Operations Research 30, 1982). The part `meeting` of them, all where
-    the server has one instance, and else those who find the other instances taken, wait for a rest that is uniform on
+    the server has one instance, and else those who find the one left to them taken, wait for a rest that is uniform on
     (0, S):
 
         P(latency <= t) = mean over x in quiet of [x <= t] (1 - meeting) + min(1, max(0, (t - x) / S)) meeting

@@ -43,11 +43,11 @@ CALM = 0.15
 """A limit that differs by less is not worth a new one."""
 
 SHORTEST_ROWS = 3
-"""A batch beside instances that are left to users runs at least as long as so many of their rows: with single rows bulk
-would get a fifth less, and users would notice little of it."""
+"""A batch beside an instance that is left to users runs at least as long as so many of their rows: with single rows
+bulk would get a fifth less, and users would notice little of it."""
 
 BUSY_STEP = 0.05
-"""How finely the share of users is taken who find the instances left to them busy."""
+"""How finely the share of users is taken who find the instance left to them busy."""
 
 DROPS = 3
 """After so many requests in a row that the server dropped, it is left alone."""
@@ -166,10 +166,10 @@ class Controller:
         trim = min(trim.factor for trim in self._regime.trims)
         row_s = self._regime.quiet.quantile(0.1)
         load = self._regime.rate * row_s
-        if left := self._instances - 1:
-            batch_s = max(self._budget_s(meeting=load / left) * trim, SHORTEST_ROWS * row_s)
+        if self._instances > 1:
+            batch_s = max(self._budget_s(meeting=load) * trim, SHORTEST_ROWS * row_s)
             free = f"{online}: one of {self._instances} instances is left to them, {_batches(batch_s)}"
-            return Limit(left, batch_s, free)
+            return Limit(self._instances - 1, batch_s, free)
         # Users whom a batch has kept waiting keep others waiting, until the queue is empty: what is left of the server
         # when its users are served is what empties it.
         batch_s = self._budget_s() * trim * (1 - min(load, MOST_BUSY))
