@@ -20,7 +20,7 @@ CANARIES_PER_S = 1.0
 """While bulk runs: each costs the server a row."""
 
 QUIET_CANARY_EVERY_S = 0.03
-SILENCE_SAMPLES, REFRESH_SAMPLES = 32, 24
+SILENCE_SAMPLES, REFRESH_SAMPLES = 32, 8
 """Quiet samples that a silence waits for: the first at a rate of users, and those that follow."""
 
 SETTLED_S = 0.05
@@ -30,7 +30,7 @@ SILENCE_AT_LEAST_S = 0.75
 """The first silence is long enough for users to be seen."""
 
 SILENCE_AT_MOST_S = 3.0
-REFRESH_S = (5.0, 10.0, 20.0, 40.0, 60.0)
+REFRESH_S = (5.0, 10.0, 20.0)
 """Bulk is silent again so long after the last silence, at first sooner."""
 
 MARGIN = 0.9

@@ -8,7 +8,7 @@ from statistics import median_low
 import numpy as np
 from numpy.typing import NDArray
 
-KEPT = 5
+KEPT = 15
 """Silences; older ones go, so that a server that grows slower or faster by itself is followed."""
 
 SLOW = 1.5

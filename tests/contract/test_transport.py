@@ -16,6 +16,7 @@ from ray_pipeline.transport.base import Request, Tensors, Transport
 from ray_pipeline.transport.fake import FakeTransport
 from ray_pipeline.transport.grpc import GrpcTransport
 from ray_pipeline.transport.shared_memory import SharedMemoryTransport
+from tests.support.counts import settled
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, affine, identity, table_lookup, tensors, write_version
 from tests.support.triton import Array, start
 from triton_models.server.live import load_everywhere
@@ -221,9 +222,9 @@ def test_a_version_that_the_server_let_go_of_is_told_with_what_to_do(server: Nod
 
 
 def test_requests_that_were_answered_are_counted(transport: Transport) -> None:
-    before = transport.queued("affine", 1)
+    before = settled(lambda: transport.queued("affine", 1))
     for _ in range(3):
         transport.send(Request("affine", 1, {"x": np.ones((2, 4), np.float32)}, ("total",))).result()
-    after = transport.queued("affine", 1)
+    after = settled(lambda: transport.queued("affine", 1))
     assert after.requests == before.requests + 3
     assert 0 <= after.seconds - before.seconds < TIMEOUT_S

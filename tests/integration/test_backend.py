@@ -13,10 +13,10 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from tests.support import served_models
+from tests.support.counts import settled_total
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
 from tests.support.triton import Array, infer, send, start
 from triton_models.server.errors import BrokenModelError
-from triton_models.server.metrics import Metrics, read_metrics
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 from triton_models.tensors import DTYPES, Dtype
@@ -100,18 +100,16 @@ def test_a_scalar_travels_as_one_element(client: InferenceServerClient) -> None:
 
 
 def test_requests_that_wait_together_share_one_run(server: NodeServer, client: InferenceServerClient) -> None:
-    before = read_metrics(server.metrics_url)
+    before = lookups(server)
     futures = [send(client, "lookup", ids=np.array([[row], [row + 1]])) for row in range(4)]
     for row, future in enumerate(futures):
         vectors = future.result(timeout=60).as_numpy("vector")
         np.testing.assert_array_equal(vectors[:, 0], [[2 * row, 2 * row + 1], [2 * row + 2, 2 * row + 3]])
-    after = read_metrics(server.metrics_url)
-    assert _grown(before, after, "nv_inference_count") == 8
-    assert _grown(before, after, "nv_inference_exec_count") == 1
+    assert lookups(server) == (before[0] + 8, before[1] + 1)
 
 
 def test_a_bad_request_does_not_harm_its_neighbours(server: NodeServer, client: InferenceServerClient) -> None:
-    before = read_metrics(server.metrics_url)
+    before = lookups(server)
     futures = [send(client, "lookup", ids=np.array([[row]])) for row in (0, 1, 999, 3)]
     with pytest.raises(InferenceServerException, match="out of data bounds") as refused:
         futures.pop(2).result(timeout=60)
@@ -121,7 +119,7 @@ def test_a_bad_request_does_not_harm_its_neighbours(server: NodeServer, client: 
     assert "/" not in refused.value.message()
     assert "Traceback" not in refused.value.message()
     # All four met in one call of the backend, otherwise this test would have shown nothing.
-    assert _grown(before, read_metrics(server.metrics_url), "nv_inference_exec_count") == 1
+    assert lookups(server)[1] == before[1] + 1
 
 
 def test_text_that_is_not_utf8_fails_its_own_request(client: InferenceServerClient) -> None:
@@ -179,5 +177,8 @@ def test_a_gpu_instance_is_refused_without_a_gpu(runtime: Runtime, tmp_path: Pat
         start(runtime, repository)
 
 
-def _grown(before: Metrics, after: Metrics, name: str) -> float:
-    return after.total(name, model="lookup") - before.total(name, model="lookup")
+def lookups(server: NodeServer) -> tuple[float, float]:
+    """Rows that `lookup` has answered, and runs of it."""
+    names = ("nv_inference_count", "nv_inference_exec_count")
+    rows, runs = (settled_total(server.metrics_url, name, model="lookup") for name in names)
+    return rows, runs

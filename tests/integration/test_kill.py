@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from tritonclient.grpc import InferenceServerClient
 
+from tests.support.counts import settled_total
 from tests.support.jobs import kill_when, score, scored_rows, start_score, totals, write_job
 from tests.support.triton import infer
-from triton_models.server.metrics import read_metrics
 from triton_models.server.process import NodeServer
 
 ROWS, CHUNKS = 1000, 20
@@ -67,4 +67,4 @@ def await_abandoned_requests(server: NodeServer) -> None:
 
 def inferences(server: NodeServer) -> float:
     """Rows that the server has scored since its start."""
-    return read_metrics(server.metrics_url).total("nv_inference_count", model="minilm")
+    return settled_total(server.metrics_url, model="minilm")

@@ -13,12 +13,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.counts import settled_total
 from tests.support.jobs import await_part, scored_rows, start_score, totals, write_job
 from tests.support.leftovers import command, descendants
 from tests.support.serving import serving
 from triton_models.server import balancing
 from triton_models.server.keeper import AUTOGROUP
-from triton_models.server.metrics import read_metrics
 from triton_models.server.proc import runs
 from triton_models.server.process import NodeServer
 
@@ -27,7 +27,7 @@ NOTHING_COMES_S = 8.0
 
 
 def inferences(server: NodeServer) -> float:
-    return read_metrics(server.metrics_url).total("nv_inference_count")
+    return settled_total(server.metrics_url)
 
 
 def threads(pid: int) -> list[int]:
@@ -122,7 +122,7 @@ def test_a_job_scores_in_the_bulk_lane_that_is_there(
         with start_score(job, home) as process:
             printed, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-        assert read_metrics(lane.report["metrics"]).total("nv_inference_count") >= 400
+        assert settled_total(lane.report["metrics"]) >= 400
     assert "lane    own: bulk_url under [sharing] names a server for bulk\n" in printed
     assert totals(str(output))["scored"] == 400
     assert inferences(minilm_server) == before

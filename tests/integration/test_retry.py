@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.command import run_rayton, start_rayton
+from tests.support.counts import settled_total
 from tests.support.jobs import kill_when, rejected_rows, score, scored_rows, totals, write_job
 from tests.support.served_models import AFFINE, ONE_CPU, write_python_version
 from tests.support.sums import MODEL, check_sums, publish_affine, write_numbers
 from tests.support.triton import start
-from triton_models.server.metrics import read_metrics
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 
@@ -57,7 +57,7 @@ class Moody:
 
     def asked(self) -> float:
         """How many rows it was asked since it started."""
-        return read_metrics(self.server.metrics_url).total("nv_inference_count", model="affine")
+        return settled_total(self.server.metrics_url, model="affine")
 
 
 @pytest.fixture(scope="module")

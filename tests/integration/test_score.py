@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 
 from exporter.export import export
 from exporter.spec import ExportSpec
+from tests.support.counts import settled_total
 from tests.support.factories.digits import accuracy, split
 from tests.support.jobs import (
     MINILM,
@@ -31,7 +32,6 @@ from tests.support.jobs import (
 from tests.support.leftovers import shared_memory
 from tests.support.s3 import object_store
 from triton_models.repository.checksums import checksums
-from triton_models.server.metrics import read_metrics
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
@@ -253,4 +253,4 @@ def test_a_model_that_the_jobs_own_server_cannot_load_is_named_with_a_log_that_i
 
 def inferences(server: NodeServer) -> float:
     """Rows that the server has scored since its start."""
-    return read_metrics(server.metrics_url).total("nv_inference_count", model="minilm")
+    return settled_total(server.metrics_url, model="minilm")

@@ -19,6 +19,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from tests.support import served_models
 from tests.support.command import run_rayton
+from tests.support.counts import settled_total
 from tests.support.leftovers import await_end, command, descendants, parent_of, shared_memory
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
 from tests.support.serving import ANY_PORTS, serving
@@ -53,7 +54,7 @@ def test_the_report_names_models_addresses_and_log(runtime: Runtime, home: Path,
         assert served.report["log"] == str(log_file)
         with InferenceServerClient(served.report["gRPC"]) as client:
             assert infer(client, "affine", x=np.ones((1, 4), np.float32))["total"].tolist() == [[4.0]]
-        inferences = read_metrics(served.report["metrics"]).total("nv_inference_count", model="affine")
+        inferences = settled_total(served.report["metrics"], model="affine")
         assert inferences == 2  # the probe and ours
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(timeout=60) == 0

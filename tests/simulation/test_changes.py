@@ -62,9 +62,9 @@ def test_a_server_that_grows_slower_by_itself_is_followed_and_not_more() -> None
 
 def test_a_steady_overload_does_not_become_the_usual() -> None:
     """What bulk causes is never taken for how fast the server is: batches do not grow from hour to hour."""
-    trials = [trial(BOUND, users_at(0.3), seconds=400.0, seed=seed) for seed in SEEDS]
+    trials = [trial(BOUND, users_at(0.3), seconds=400.0, seed=seed) for seed in range(7)]
     (growth,) = medians(trials, lambda t: t.shared.quantile(0.95, 300, 400) / t.shared.quantile(0.95, 20, 120))
-    assert growth <= 1.15
+    assert growth <= 1.1
 
 
 @pytest.mark.parametrize("noise", [0.3, 0.5])
