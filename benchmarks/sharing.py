@@ -49,7 +49,8 @@ from triton_models.server.runtime import ensure_runtime
 QUANTILES = ("p50", "p95", "p99")
 
 BEFORE_S = 8.0
-"""Users come for so long before what they see counts: those who are there already, and not those who come."""
+"""What is seen counts so long after a phase has begun: users who are there, and not those who come; what bulk scores, and
+not what it had scored before it wrote its first parts."""
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,11 @@ def taken(phase: Phase, stretch: Stretch, seed: int, url: str) -> Seen:
     if phase.way is None:
         return asked(stretch, seed, url)
     with in_its_stride(phase.way):
-        began_s = time.time()
+        began_s = time.time() + BEFORE_S
         if stretch.rate_per_s:
             seen = asked(stretch, seed, url)
         else:
-            time.sleep(stretch.seconds)
+            time.sleep(BEFORE_S + stretch.seconds)
             seen = Seen()
         ended_s = time.time()
     return replace(seen, bulk_rows_per_s=rate(phase.way.output, began_s, ended_s))

@@ -54,6 +54,13 @@ def test_of_four_instances_too_users_have_one() -> None:
     assert max(t.shared.most_in_flight for t in trials) == 3
 
 
+def test_looks_at_the_server_without_bulk_cost_little_from_the_beginning() -> None:
+    """Bulk is silent for them, and more often at first."""
+    trials = [trial(Bound(0.95, max_slowdown=3), users_at(0.12), seconds=45.0, seed=seed) for seed in SEEDS]
+    (silent,) = medians(trials, lambda t: t.shared.silent_share(5.0, 45.0))
+    assert 0 < silent <= 0.05, silent
+
+
 @pytest.mark.parametrize("utilisation", [0.05, 0.3, 0.5, 0.7])
 def test_the_bound_is_kept_at_every_rate(utilisation: float) -> None:
     trials = [trial(Bound(0.95, max_slowdown=3), users_at(utilisation), seed=seed) for seed in SEEDS]

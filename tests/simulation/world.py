@@ -32,7 +32,7 @@ class Controls(Protocol):
     def canary_sent(self, now_s: float) -> None: ...
     def canary_answered(self, now_s: float, latency_s: float | None) -> None: ...
     def batch_sent(self, now_s: float) -> None: ...
-    def batch_answered(self, now_s: float, seconds: float, outcome: Outcome) -> None: ...
+    def batch_answered(self, now_s: float, outcome: Outcome) -> None: ...
     def counted(self, now_s: float, requests: int) -> None: ...
     def limit(self, now_s: float) -> Limit: ...
 
@@ -49,7 +49,7 @@ class Exclusive:
 
     def batch_sent(self, now_s: float) -> None: ...
 
-    def batch_answered(self, now_s: float, seconds: float, outcome: Outcome) -> None: ...
+    def batch_answered(self, now_s: float, outcome: Outcome) -> None: ...
 
     def counted(self, now_s: float, requests: int) -> None: ...
 
@@ -106,6 +106,12 @@ class Seen:
     def quantile(self, quantile: float, since_s: float = 0.0, until_s: float = math.inf) -> float:
         """Of the users' latencies, in seconds."""
         return float(np.quantile([x for moment, x in self.users if since_s <= moment < until_s], quantile))
+
+    def silent_share(self, since_s: float, until_s: float) -> float:
+        """The part of a span of time in which bulk might send nothing."""
+        ends = [*(moment for moment, _ in self.limits[1:]), math.inf]
+        spans = [(moment, end) for (moment, limit), end in zip(self.limits, ends, strict=True) if limit.in_flight == 0]
+        return sum(max(0.0, min(end, until_s) - max(moment, since_s)) for moment, end in spans) / (until_s - since_s)
 
     def rate(self, since_s: float, until_s: float) -> float:
         """Rows a second of bulk."""
@@ -205,7 +211,7 @@ class World:
 
     def _batch_answered(self, now: float, seconds: float | None, rows: int) -> None:
         self._in_flight -= 1
-        self.controls.batch_answered(now, seconds or 0.0, "success" if seconds is not None else "dropped")
+        self.controls.batch_answered(now, "success" if seconds is not None else "dropped")
         if seconds is not None:
             self.seen.bulk.append((now, rows))
             self._pace.learn(rows, seconds)
