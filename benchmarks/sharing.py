@@ -49,8 +49,8 @@ from triton_models.server.runtime import ensure_runtime
 QUANTILES = ("p50", "p95", "p99")
 
 BEFORE_S = 8.0
-"""What is seen counts so long after a phase has begun: users who are there, and not those who come; what bulk scores, and
-not what it had scored before it wrote its first parts."""
+"""What is seen counts so long after a phase has begun: users who are there, and not those who come; what bulk scores,
+and not what it had scored before it wrote its first parts."""
 
 
 @dataclass(frozen=True)
