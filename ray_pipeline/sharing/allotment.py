@@ -41,7 +41,7 @@ class Control(Protocol):
         """A batch is on its way."""
         ...
 
-    def batch_answered(self, now_s: float, outcome: Outcome) -> None:
+    def batch_answered(self, now_s: float, seconds: float, outcome: Outcome) -> None:
         """A batch has ended."""
         ...
 
@@ -196,7 +196,7 @@ class Allotment:
     def _returned(self, permit: Held, took_s: float, outcome: Outcome, now_s: float) -> None:
         self._turns.returned(permit.job, permit.expected_s, took_s, now_s)
         assert self._control is not None
-        self._control.batch_answered(now_s, outcome)
+        self._control.batch_answered(now_s, took_s, outcome)
         if outcome == "dropped":
             self._ask_at_s = now_s
 

@@ -132,8 +132,8 @@ class Controller:
         self._users.sent()
         self._in_flight += 1
 
-    def batch_answered(self, now_s: float, outcome: Outcome) -> None:
-        """A batch of bulk has ended."""
+    def batch_answered(self, now_s: float, seconds: float, outcome: Outcome) -> None:
+        """A batch of bulk has ended after `seconds`."""
         self._users.answered(counted=outcome == "success")
         self._in_flight -= 1
         self._busy_s = now_s

@@ -26,7 +26,7 @@ class Told:
         self.now = TWO
         self.due = False
         self.in_flight = 0
-        self.ended: list[Outcome] = []
+        self.ended: list[tuple[float, Outcome]] = []
         self.canaries: list[float | None] = []
         self.requests = 0
 
@@ -45,9 +45,9 @@ class Told:
     def batch_sent(self, now_s: float) -> None:
         self.in_flight += 1
 
-    def batch_answered(self, now_s: float, outcome: Outcome) -> None:
+    def batch_answered(self, now_s: float, seconds: float, outcome: Outcome) -> None:
         self.in_flight -= 1
-        self.ended.append(outcome)
+        self.ended.append((seconds, outcome))
 
     def counted(self, now_s: float, requests: int) -> None:
         self.requests = requests
@@ -113,7 +113,7 @@ def test_permits_are_granted_up_to_the_limit_and_then_as_they_come_back(node: No
     node.allotment.give(1, 1, 0.12, "success", 0.12)
     node.allotment.turn(0.12)
     assert node.granted() == [(1, 3)]
-    assert node.control.ended == ["success"]
+    assert node.control.ended == [(0.12, "success")]
 
 
 def test_a_newcomer_hears_the_limit_first_and_then_every_change_of_it(node: Node) -> None:
@@ -148,7 +148,7 @@ def test_permits_of_a_dead_holder_go_to_who_waits(node: Node) -> None:
     node.allotment.turn(0.5)
     assert node.granted() == [(2, 1)]
     assert node.control.in_flight == 1
-    assert node.control.ended == ["ignored", "ignored"]
+    assert node.control.ended == [(0.5, "ignored"), (0.5, "ignored")]
 
 
 def test_permits_of_a_former_limiter_count(node: Node) -> None:
@@ -160,7 +160,7 @@ def test_permits_of_a_former_limiter_count(node: Node) -> None:
     node.allotment.give(1, 7, 3.0, "success", 0.1)
     node.allotment.turn(0.1)
     assert node.granted() == [(1, 10)]
-    assert node.control.ended == ["success"]
+    assert node.control.ended == [(3.0, "success")]
 
 
 def test_who_stops_waiting_gets_nothing_and_the_controller_hears_nothing(node: Node) -> None:
