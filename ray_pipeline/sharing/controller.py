@@ -33,9 +33,6 @@ SILENCE_AT_MOST_S = 3.0
 REFRESH_S = (5.0, 10.0, 20.0)
 """Bulk is silent again so long after the last silence, at first sooner."""
 
-MARGIN = 0.9
-"""The share of what is allowed that is aimed at."""
-
 MOST_BUSY = 0.9
 """The most of a server's time that is taken to be its users'; those who wait together are served together."""
 
@@ -191,17 +188,17 @@ class Controller:
         known = (quiet, quiet.taken, self._bounds, meeting)
         if self._budget is None or self._budget[0] != known:
             samples_s = quiet.samples()
-            each = (batch_budget_s(samples_s, one.quantile, self._allowed_s(one), meeting) for one in self._bounds)
+            each = (batch_budget_s(samples_s, one.quantile, self._aim_s(one), meeting) for one in self._bounds)
             self._budget = known, min(each)
         return self._budget[1]
 
-    def _allowed_s(self, bound: Bound) -> float:
-        return MARGIN * bound.allowed_s(self._regime.quiet.quantile(bound.quantile))
+    def _aim_s(self, bound: Bound) -> float:
+        return bound.aim_s(self._regime.quiet.least_quantile(bound.quantile))
 
     def _learn(self, latency_s: float) -> None:
         """A canary has met bulk's batches."""
         for bound, trim in zip(self._bounds, self._regime.trims, strict=True):
-            trim.learn(within=latency_s <= self._allowed_s(bound))
+            trim.learn(within=latency_s <= self._aim_s(bound))
 
     def _dropped(self, now_s: float) -> None:
         self._drops += 1

@@ -13,6 +13,9 @@ caller's mistake, which says nothing about load."""
 UNLIMITED = 16
 """Batches in flight when nobody is online: more than a job ever has."""
 
+SLO_SHARE = 0.9
+"""The part of a latency in seconds that is aimed at."""
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -24,10 +27,13 @@ class Bound:
     max_slowdown: float | None = None
     slo_s: float | None = None
 
-    def allowed_s(self, quiet_s: float) -> float:
-        """The latency that is allowed at the quantile, which is `quiet_s` without bulk; both in seconds."""
+    def aim_s(self, quiet_s: float) -> float:
+        """The latency to aim at for the quantile, which is at least `quiet_s` without bulk; both in seconds.
+
+        A multiple of the least that it may be keeps a distance of its own from the bound.
+        """
         if self.slo_s is not None:
-            return self.slo_s
+            return SLO_SHARE * self.slo_s
         assert self.max_slowdown is not None
         return self.max_slowdown * quiet_s
 
