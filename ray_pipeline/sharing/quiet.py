@@ -30,19 +30,20 @@ class Quiet:
         self._silences: deque[list[float]] = deque(maxlen=KEPT)
         self.taken = 0
         self._counting: NDArray[np.float64] | None = None
+        self._quantiles: dict[float, float] = {}
 
     def begin(self) -> None:
         """Another silence begins."""
         if not self._silences or self._silences[-1]:
             self._silences.append([])
-            self._counting = None
+            self._forget()
 
     def add(self, latency_s: float) -> None:
         """Takes a sample of the present silence."""
         if len(self._silences[-1]) < MOST:
             self._silences[-1].append(latency_s)
             self.taken += 1
-            self._counting = None
+            self._forget()
 
     def samples(self) -> NDArray[np.float64]:
         """Those that count, shape [samples]."""
@@ -56,7 +57,9 @@ class Quiet:
 
     def quantile(self, quantile: float) -> float:
         """A quantile of them in seconds. There must be a sample."""
-        return float(np.quantile(self.samples(), quantile))
+        if quantile not in self._quantiles:  # they are asked for far more often than there is news
+            self._quantiles[quantile] = float(np.quantile(self.samples(), quantile))
+        return self._quantiles[quantile]
 
     def least_quantile(self, quantile: float) -> float:
         """What a quantile of all that there could be is at least, by the samples there are, in seconds; five times of
@@ -68,3 +71,7 @@ class Quiet:
         """
         deviation = math.sqrt(quantile * (1 - quantile) / len(self.samples()))
         return self.quantile(max(quantile - deviation, 0.0))
+
+    def _forget(self) -> None:
+        self._counting = None
+        self._quantiles.clear()

@@ -40,3 +40,11 @@ def test_a_silence_in_which_even_the_fastest_was_slow_does_not_count() -> None:
 def test_silences_of_long_ago_go() -> None:
     quiet = told(np.concatenate([np.full(8, 0.01), np.full(15 * 8, 0.011)]))
     assert quiet.quantile(0.0) == 0.011
+
+
+def test_what_was_told_is_told_anew_when_there_is_news() -> None:
+    quiet = told(np.full(8, 0.01))
+    assert quiet.quantile(0.5) == 0.01
+    for _ in range(16):
+        quiet.add(0.012)
+    assert quiet.quantile(0.5) == 0.012
