@@ -90,8 +90,8 @@ def stumbling(seed: int, seconds: float) -> Callable[[float], float]:
     return slowness_at
 
 
-def test_a_look_in_a_bad_moment_does_not_let_users_wait() -> None:
-    """Few have been answered without bulk when it begins; those of them that were slow by chance are not the rule."""
+def test_a_server_that_stumbles() -> None:
+    """Half a minute after a job came: what is known are a few looks, some of them in bad moments."""
     trials = [
         trial(BOUND, users_at(0.12), seconds=50.0, machine=Machine(slowness=stumbling(seed, 50.0)), seed=seed)
         for seed in range(9)
