@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ray_pipeline.sharing.connection import peer_of, socket_name
 from ray_pipeline.sharing.messages import MOST_BYTES, Give, Hello, Message, MessageError, Steer, Take, encoded, parsed
 from ray_pipeline.sharing.permits import PermitError
+from triton_models.server.keeper import take_slices
 
 if TYPE_CHECKING:
     from ray_pipeline.sharing.allotment import Allotment
@@ -48,6 +49,7 @@ def main() -> int:
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.setpriority(os.PRIO_PROCESS, 0, 0)
+        take_slices(0)
     asyncio.run(serve(door, address, log_file, linger_s))
     return 0
 

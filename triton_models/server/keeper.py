@@ -130,7 +130,7 @@ def step_back(niceness: int = LEAST) -> None:
     his own slice is shorter: so the slices become long.
     """
     if not has_stepped_back():
-        take_long_slices()
+        take_slices(LONGEST_SLICE_NS)
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if AUTOGROUP.exists():
         set_autogroup(niceness)
@@ -141,8 +141,10 @@ def has_stepped_back() -> bool:
     return os.sched_getscheduler(0) == os.SCHED_IDLE
 
 
-def take_long_slices() -> None:
-    """Linux has known slices since 6.12 and forgets none when the policy changes; older ones read over them.
+def take_slices(nanoseconds: int) -> None:
+    """How long this process runs at a time where others wait, under the usual policy; 0: as the kernel has it.
+
+    Linux has known slices since 6.12 and forgets none when the policy changes; older ones read over them.
 
     The call and its structure are those of sched_setattr(2), for which neither Python nor older C libraries have a
     function.
@@ -151,10 +153,12 @@ def take_long_slices() -> None:
         niceness = os.getpriority(os.PRIO_PROCESS, 0)
         layout = "IIQiIQQQ"  # size, policy, flags, niceness, priority, slice, and two that are of other policies
         size = struct.calcsize(layout)
-        attributes = struct.pack(layout, size, os.SCHED_OTHER, 0, niceness, 0, LONGEST_SLICE_NS, 0, 0)
+        attributes = struct.pack(layout, size, os.SCHED_OTHER, 0, niceness, 0, nanoseconds, 0, 0)
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.syscall(call, 0, attributes, 0):
-            raise OSError(ctypes.get_errno(), "the kernel takes no slices of 100 ms for this process")
+            raise OSError(
+                ctypes.get_errno(), f"the kernel takes no slices of {nanoseconds / 1e6:g} ms for this process"
+            )
 
 
 def autogroup() -> int | None:

@@ -50,10 +50,21 @@ def test_a_session_steps_back_and_forward_again() -> None:
 
 @pytest.mark.skipif("se.slice" not in SCHEDULED.read_text(), reason="the kernel tells of no slices")
 def test_all_that_a_process_starts_has_its_long_slices() -> None:
-    words = "import subprocess; from triton_models.server.keeper import *; take_long_slices(); "
+    words = "import subprocess; from triton_models.server.keeper import *; take_slices(LONGEST_SLICE_NS); "
     words += f"print(subprocess.check_output(['cat', '{SCHEDULED}'], text=True))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert re.search(r"^se.slice +: +100000000$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.skipif("se.slice" not in SCHEDULED.read_text(), reason="the kernel tells of no slices")
+def test_slices_can_be_the_usual_ones_again() -> None:
+    words = "import re; from triton_models.server.keeper import *; sched = Path('/proc/self/sched').read_text; "
+    words += "print(re.findall('se.slice.*', sched())); take_slices(LONGEST_SLICE_NS); take_slices(0); "
+    words += "print(re.findall('se.slice.*', sched()))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    before, after = done.stdout.splitlines()
+    assert "se.slice" in before
+    assert before == after
 
 
 def test_who_stepped_back_may_do_so_again() -> None:
