@@ -10,29 +10,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tritonclient.grpc import InferenceServerClient, service_pb2
+from tritonclient.grpc import InferenceServerClient
 
 from ray_pipeline.errors import FatalError
 from ray_pipeline.sharing.connection import log_file_of, socket_name
-from ray_pipeline.sharing.holder import Holder, Permit
+from ray_pipeline.sharing.holder import Holder
 from ray_pipeline.sharing.limit import UNLIMITED, Bound
-from ray_pipeline.sharing.messages import Hello, Take, encoded
+from ray_pipeline.sharing.messages import Take, encoded
 from ray_pipeline.sharing.permits import PermitError
 from tests.support.holding import holding
-from tests.support.leftovers import await_end, command, is_alive
+from tests.support.leftovers import await_end
+from tests.support.limiters import PATIENCE_S, WIDTH, await_limit, hello, limiters, waiting
 from tests.support.load import steady_load
 from tests.support.served_models import ONE_CPU, slow, tensors, write_version
 from tests.support.triton import start
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 
-WIDTH = 1
 CONFIG = "".join(
     [
         "max_batch_size: 8\ndynamic_batching { }\n",
@@ -41,7 +41,6 @@ CONFIG = "".join(
         ONE_CPU,
     ]
 )
-PATIENCE_S = 20.0
 LOOSE = Bound(0.95, max_slowdown=20.0)
 """One batch at a time while anybody is online."""
 
@@ -74,43 +73,11 @@ def new_holder(server: NodeServer, rayton_home: Path, pool: ThreadPoolExecutor) 
         yield new
 
 
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads to wait in."""
-    with ThreadPoolExecutor(4) as found:
-        yield found
-
-
-def hello(job: str = "job", weight: float = 1.0, priority: int = 0) -> Hello:
-    """How a job introduces itself, with a canary for the server's model."""
-    row = service_pb2.ModelInferRequest(model_name="slow", model_version="1")
-    row.inputs.add(name="x", datatype="FP32", shape=[1, WIDTH])
-    row.raw_input_contents.append(bytes(4 * WIDTH))
-    bound = Bound(0.95, max_slowdown=2.0)
-    return Hello(job, os.getpid(), bound, 1, row.SerializeToString(), weight, priority)
-
-
-def limiters(address: str) -> set[int]:
-    """The limiters of an address that run; one that leads its session is only about to start another."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*"):
-        pid, words = int(path.name), command(int(path.name))
-        if "ray_pipeline.sharing.limiter" in words and address in words and is_alive(pid):
-            with suppress(ProcessLookupError):
-                found |= {pid} - {os.getsid(pid)}
-    return found
-
-
 def successes(server: NodeServer) -> int:
     """The requests that the server has answered."""
     with InferenceServerClient(server.grpc_url) as client:
         (model,) = client.get_inference_statistics("slow").model_stats
         return int(model.inference_stats.success.count)
-
-
-def waiting(pool: ThreadPoolExecutor, holder: Holder) -> Future[Permit]:
-    """A thread that waits for a permit."""
-    return pool.submit(holder.take, 0.01)
 
 
 def test_the_canary_reaches_the_server_and_permits_are_unlimited_while_nobody_is_online(
@@ -276,13 +243,6 @@ def test_who_waits_for_a_permit_is_woken_when_its_holder_is_closed(
         holder.take(0.1)
 
 
-def test_a_server_that_is_away_is_in_the_cause(free_port: int, rayton_home: Path) -> None:
-    with closing(Holder(f"127.0.0.1:{free_port}", hello(), rayton_home)) as holder:
-        await_limit(holder, "UNAVAILABLE")
-        assert holder.limit.in_flight == 0
-        assert f"the server 127.0.0.1:{free_port} gave no" in holder.limit.cause
-
-
 def test_a_second_limiter_of_an_address_goes_quietly(server: NodeServer, new_holder: NewHolder, tmp_path: Path) -> None:
     new_holder()
     words = ["-m", "ray_pipeline.sharing.limiter", server.grpc_url, str(tmp_path / "log"), "1"]
@@ -290,55 +250,6 @@ def test_a_second_limiter_of_an_address_goes_quietly(server: NodeServer, new_hol
     assert (done.stdout, done.stderr) == (b"", b"")
     assert not (tmp_path / "log").exists()
     assert len(limiters(server.grpc_url)) == 1
-
-
-def test_a_limiter_that_cannot_be_started_is_an_error_that_helps(
-    free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address = f"127.0.0.1:{free_port}"
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(FatalError) as raised:
-        Holder(address, hello(), tmp_path, patience_s=0.5)
-    for told in (address, "did not start (exit status 1)", "tried for 0.5 s", str(log_file_of(address, tmp_path))):
-        assert told in str(raised.value)
-    (tmp_path / "file").touch()
-    with pytest.raises(FatalError, match="cannot be written: Not a directory; set RAYTON_HOME"):
-        Holder(address, hello(), tmp_path / "file")
-
-
-def test_who_waits_hears_that_no_limiter_can_be_started_any_more(
-    free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
-) -> None:
-    address = f"127.0.0.1:{free_port}"
-    with closing(Holder(address, hello(), tmp_path, patience_s=0.5)) as holder:
-        permit = waiting(pool, holder)
-        monkeypatch.setattr(sys, "executable", "/bin/false")
-        for limiter in limiters(address):
-            os.kill(limiter, signal.SIGKILL)
-        with pytest.raises(FatalError, match="did not start"):
-            permit.result(PATIENCE_S)
-
-
-def test_a_limiter_that_dies_again_and_again_is_an_error(
-    server: NodeServer, new_holder: NewHolder, pool: ThreadPoolExecutor
-) -> None:
-    holder = new_holder()
-    holder.steer(paused=True)
-    permit = waiting(pool, holder)
-    while not permit.done():
-        for limiter in limiters(server.grpc_url):
-            os.kill(limiter, signal.SIGKILL)
-        wait([permit], 0.3)
-    with pytest.raises(FatalError, match="died 5 times in a row; its log is"):
-        permit.result()
-
-
-def await_limit(holder: Holder, cause: str = "") -> None:
-    """Waits until the limiter has told more than that it is looked for."""
-    until_s, never = time.monotonic() + PATIENCE_S, threading.Event()
-    while "the limiter is gone" in holder.limit.cause or cause not in holder.limit.cause:
-        assert time.monotonic() < until_s, holder.limit
-        never.wait(0.02)
 
 
 def await_others(address: str, killed: int) -> set[int]:

@@ -1,0 +1,85 @@
+"""Limiters that cannot be had, that die of something, or that have no server."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ray_pipeline.errors import FatalError
+from ray_pipeline.sharing.connection import log_file_of
+from ray_pipeline.sharing.holder import Holder
+from tests.support.leftovers import await_end
+from tests.support.limiters import PATIENCE_S, await_limit, hello, limiters, waiting
+
+
+def test_a_limiter_that_cannot_be_started_is_an_error_that_helps(
+    free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"127.0.0.1:{free_port}"
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(FatalError) as raised:
+        Holder(address, hello(), tmp_path, patience_s=0.5)
+    for told in (address, "did not start (exit status 1)", "tried for 0.5 s", str(log_file_of(address, tmp_path))):
+        assert told in str(raised.value)
+    (tmp_path / "file").touch()
+    with pytest.raises(FatalError, match="cannot be written: Not a directory; set RAYTON_HOME"):
+        Holder(address, hello(), tmp_path / "file")
+
+
+def test_who_waits_hears_that_no_limiter_can_be_started_any_more(
+    free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
+) -> None:
+    address = f"127.0.0.1:{free_port}"
+    with closing(Holder(address, hello(), tmp_path, patience_s=0.5)) as holder:
+        permit = waiting(pool, holder)
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        for limiter in limiters(address):
+            os.kill(limiter, signal.SIGKILL)
+        with pytest.raises(FatalError, match="did not start"):
+            permit.result(PATIENCE_S)
+
+
+def test_a_limiter_that_dies_again_and_again_is_an_error(
+    free_port: int, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    address = f"127.0.0.1:{free_port}"
+    with closing(Holder(address, hello(), tmp_path)) as holder:
+        permit = waiting(pool, holder)
+        while not permit.done():
+            for limiter in limiters(address):
+                os.kill(limiter, signal.SIGKILL)
+            wait([permit], 0.3)
+        with pytest.raises(FatalError, match="died 5 times in a row; its log is"):
+            permit.result()
+
+
+def test_a_server_that_is_away_is_in_the_cause(free_port: int, tmp_path: Path) -> None:
+    with closing(Holder(f"127.0.0.1:{free_port}", hello(), tmp_path)) as holder:
+        await_limit(holder, "UNAVAILABLE")
+        assert holder.limit.in_flight == 0
+        assert f"the server 127.0.0.1:{free_port} gave no" in holder.limit.cause
+
+
+def test_a_limiter_that_a_job_in_the_background_starts_is_not_in_the_background(free_port: int, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port}"
+    words = ["-m", "ray_pipeline.sharing.limiter", address, str(tmp_path / "log"), "1"]
+    steps_back = "import os, sys; from triton_models.server.keeper import step_back; step_back(); "
+    starts = [sys.executable, "-c", f"{steps_back} os.execv(sys.executable, [sys.executable, *sys.argv[1:]])", *words]
+    subprocess.run(starts, start_new_session=True, timeout=PATIENCE_S, check=True)
+    (limiter,) = limiters(address)
+    assert os.sched_getscheduler(limiter) == os.SCHED_OTHER
+    assert slice_of(limiter) == slice_of(os.getpid())
+    assert await_end({limiter}) == set()
+
+
+def slice_of(pid: int) -> list[str]:
+    """What the kernel says of a process's slice, if anything."""
+    return re.findall(r"^se.slice.*", Path(f"/proc/{pid}/sched").read_text(), re.MULTILINE)

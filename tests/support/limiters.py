@@ -1,0 +1,53 @@
+"""Limiters that run, and how to come to them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from tritonclient.grpc import service_pb2
+
+from ray_pipeline.sharing.holder import Holder, Permit
+from ray_pipeline.sharing.limit import Bound
+from ray_pipeline.sharing.messages import Hello
+from tests.support.leftovers import command, is_alive
+
+WIDTH = 1
+PATIENCE_S = 20.0
+
+
+def hello(job: str = "job", weight: float = 1.0, priority: int = 0) -> Hello:
+    """How a job introduces itself, with a canary for version 1 of `slow`, whose input `x` has `WIDTH` numbers a row."""
+    row = service_pb2.ModelInferRequest(model_name="slow", model_version="1")
+    row.inputs.add(name="x", datatype="FP32", shape=[1, WIDTH])
+    row.raw_input_contents.append(bytes(4 * WIDTH))
+    bound = Bound(0.95, max_slowdown=2.0)
+    return Hello(job, os.getpid(), bound, 1, row.SerializeToString(), weight, priority)
+
+
+def limiters(address: str) -> set[int]:
+    """The limiters of an address that run; one that leads its session is only about to start another."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        pid, words = int(path.name), command(int(path.name))
+        if "ray_pipeline.sharing.limiter" in words and address in words and is_alive(pid):
+            with suppress(ProcessLookupError):
+                found |= {pid} - {os.getsid(pid)}
+    return found
+
+
+def waiting(pool: ThreadPoolExecutor, holder: Holder) -> Future[Permit]:
+    """A thread that waits for a permit."""
+    return pool.submit(holder.take, 0.01)
+
+
+def await_limit(holder: Holder, cause: str = "") -> None:
+    """Waits until the limiter has told more than that it is looked for."""
+    until_s, never = time.monotonic() + PATIENCE_S, threading.Event()
+    while "the limiter is gone" in holder.limit.cause or cause not in holder.limit.cause:
+        assert time.monotonic() < until_s, holder.limit
+        never.wait(0.02)
