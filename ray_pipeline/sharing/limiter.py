@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ray_pipeline.sharing.connection import peer_of, socket_name
 from ray_pipeline.sharing.messages import MOST_BYTES, Give, Hello, Message, MessageError, Steer, Take, encoded, parsed
 from ray_pipeline.sharing.permits import PermitError
-from triton_models.server.keeper import take_slices
+from triton_models.server.keeper import step_forward
 
 if TYPE_CHECKING:
     from ray_pipeline.sharing.allotment import Allotment
@@ -47,9 +47,7 @@ def main() -> int:
         os._exit(0)
     # Ray's workers, which start it, are nice and step back; a canary that is late because of that looks like load.
     with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
-        take_slices(0)
+        step_forward()
     asyncio.run(serve(door, address, log_file, linger_s))
     return 0
 

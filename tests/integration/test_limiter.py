@@ -25,8 +25,8 @@ from ray_pipeline.sharing.limit import UNLIMITED, Bound
 from ray_pipeline.sharing.messages import Take, encoded
 from ray_pipeline.sharing.permits import PermitError
 from tests.support.holding import holding
-from tests.support.leftovers import await_end
-from tests.support.limiters import PATIENCE_S, WIDTH, await_limit, hello, limiters, waiting
+from tests.support.leftovers import PATIENCE_S, await_end
+from tests.support.limiters import WIDTH, await_limit, hello, limiters, waiting
 from tests.support.load import steady_load
 from tests.support.served_models import ONE_CPU, slow, tensors, write_version
 from tests.support.triton import start

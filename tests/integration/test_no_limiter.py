@@ -16,8 +16,8 @@ import pytest
 from ray_pipeline.errors import FatalError
 from ray_pipeline.sharing.connection import log_file_of
 from ray_pipeline.sharing.holder import Holder
-from tests.support.leftovers import await_end
-from tests.support.limiters import PATIENCE_S, await_limit, hello, limiters, waiting
+from tests.support.leftovers import PATIENCE_S, await_end
+from tests.support.limiters import await_limit, hello, limiters, waiting
 
 
 def test_a_limiter_that_cannot_be_started_is_an_error_that_helps(

@@ -14,10 +14,9 @@ from tritonclient.grpc import service_pb2
 from ray_pipeline.sharing.holder import Holder, Permit
 from ray_pipeline.sharing.limit import Bound
 from ray_pipeline.sharing.messages import Hello
-from tests.support.leftovers import command, is_alive
+from tests.support.leftovers import PATIENCE_S, command, is_alive
 
 WIDTH = 1
-PATIENCE_S = 20.0
 
 
 def hello(job: str = "job", weight: float = 1.0, priority: int = 0) -> Hello:

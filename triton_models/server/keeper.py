@@ -136,6 +136,16 @@ def step_back(niceness: int = LEAST) -> None:
         set_autogroup(niceness)
 
 
+def step_forward() -> None:
+    """Takes time as others do again, for a process that one that is nice or has stepped back has started.
+
+    Its session is to be one of its own. Raises PermissionError for a user without the right to it.
+    """
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    take_slices(0)
+
+
 def has_stepped_back() -> bool:
     """Whether this process takes only time that nobody else wants."""
     return os.sched_getscheduler(0) == os.SCHED_IDLE

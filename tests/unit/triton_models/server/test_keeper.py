@@ -15,6 +15,8 @@ from triton_models.server.health import readable_reason
 
 SCHEDULED = Path("/proc/self/sched")
 
+tells_of_slices = pytest.mark.skipif("se.slice" not in SCHEDULED.read_text(), reason="the kernel tells of no slices")
+
 
 @pytest.fixture
 def dead_pid() -> int:
@@ -48,7 +50,7 @@ def test_a_session_steps_back_and_forward_again() -> None:
     assert [line.split()[-1] for line in done.stdout.splitlines() if line] == ["19", "0"]
 
 
-@pytest.mark.skipif("se.slice" not in SCHEDULED.read_text(), reason="the kernel tells of no slices")
+@tells_of_slices
 def test_all_that_a_process_starts_has_its_long_slices() -> None:
     words = "import subprocess; from triton_models.server.keeper import *; take_slices(LONGEST_SLICE_NS); "
     words += f"print(subprocess.check_output(['cat', '{SCHEDULED}'], text=True))"
@@ -56,9 +58,9 @@ def test_all_that_a_process_starts_has_its_long_slices() -> None:
     assert re.search(r"^se.slice +: +100000000$", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.skipif("se.slice" not in SCHEDULED.read_text(), reason="the kernel tells of no slices")
+@tells_of_slices
 def test_slices_can_be_the_usual_ones_again() -> None:
-    words = "import re; from triton_models.server.keeper import *; sched = Path('/proc/self/sched').read_text; "
+    words = f"import re; from triton_models.server.keeper import *; sched = Path('{SCHEDULED}').read_text; "
     words += "print(re.findall('se.slice.*', sched())); take_slices(LONGEST_SLICE_NS); take_slices(0); "
     words += "print(re.findall('se.slice.*', sched()))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
