@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from ray_pipeline.room import model_bytes, on_gpus
 from ray_pipeline.scoring.actor import Scoring
 from ray_pipeline.servers import SameAddress, cautions_of, free_memory, repository_of, resolve_versions, ways_to
 from ray_pipeline.sharing.choice import choose_lane, named_lane
+from ray_pipeline.sharing.kept import KeptLimiter
 from ray_pipeline.sharing.lane import Manners
 from ray_pipeline.sharing.limit import Bound
 from ray_pipeline.sinks.formats import SINKS
@@ -76,7 +77,7 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
     plan = _plan(spec, output, kept, again, report)
     repository = repository_of(spec, home)
     report.planned(plan)
-    with _worker_errors_unwrapped(), _stepped_back(spec, ray_address) as balancing, connected(ray_address) as nodes:
+    with _worker_errors_unwrapped(), _stepped_back(spec, home, ray_address) as front, connected(ray_address) as nodes:
         versions = resolve_versions(spec, fixed, repository, nodes)
         models = [job_model(model, repository, version) for model, version in zip(spec.models, versions, strict=True)]
         for model in models:
@@ -90,8 +91,8 @@ def run_job(spec: JobSpec, home: Path, ray_address: str | None, report: Report, 
             manners = _manners(spec, repository, wanted, nodes, output, home)
             if manners is not None:
                 report.lane(manners, spec.triton.url)
-                if balancing is not None and manners.bound is None and spec.triton.url is not None:
-                    report.balanced(spec.triton.url, balancing.balance(spec.triton.url))
+                if front is not None and spec.triton.url is not None:
+                    _put_in_front(front, manners, spec.triton.url, report)
                 if manners.bound is not None and spec.triton.url is not None:
                     report.cautions(cautions_of(spec.triton.url, wanted, nodes, spec.triton.timeout_s))
             with (
@@ -159,9 +160,30 @@ def _check_bearable(rejected: int, spec: JobSpec, plan: Plan) -> None:
         )
 
 
-def _stepped_back(spec: JobSpec, ray_address: str | None) -> AbstractContextManager[Balancer | None]:
+@dataclass(frozen=True)
+class _Front:
+    """What does not step back with the job, as users wait for it."""
+
+    balancer: Balancer
+    limiter: KeptLimiter
+
+
+@contextmanager
+def _stepped_back(spec: JobSpec, home: Path, ray_address: str | None) -> Iterator[_Front | None]:
     """Beside online users the whole job steps back; not the Ray of others, which they have started as they want."""
-    return stepped_back() if spec.beside_users is not None and ray_address is None else nullcontext()
+    if spec.beside_users is None or ray_address is not None:
+        yield None
+        return
+    with closing(KeptLimiter(home)) as limiter, stepped_back() as balancer:
+        yield _Front(balancer, limiter)
+
+
+def _put_in_front(front: _Front, manners: Manners, url: str, report: Report) -> None:
+    """Lets those in front look after the users of the server at `url`, as the job's lane needs it."""
+    if manners.bound is None:
+        report.balanced(url, front.balancer.balance(url))
+    else:
+        front.limiter.keep(url)
 
 
 def _manners(

@@ -202,6 +202,8 @@ class Holder:
             self._connection = connection
             connection.send(replace(self._hello, held=tuple(self._held)), *([self._steer] if self._steer else []))
             connection.send(*(asked.take for asked in self._asked.values()))
+            if self._closing.is_set():  # by somebody who saw no connection to end
+                connection.hang_up()
         try:
             answer = connection.receive(timeout_s)
         except TimeoutError as error:

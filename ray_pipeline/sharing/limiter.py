@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ray_pipeline.sharing.connection import peer_of, socket_name
 from ray_pipeline.sharing.messages import MOST_BYTES, Give, Hello, Message, MessageError, Steer, Take, encoded, parsed
 from ray_pipeline.sharing.permits import PermitError
-from triton_models.server.keeper import step_forward
+from triton_models.server.keeper import has_stepped_back, step_forward
 
 if TYPE_CHECKING:
     from ray_pipeline.sharing.allotment import Allotment
@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 
 TICK_S = 0.02
 COUNT_EVERY_S = 0.25
+OTHERS_FIRST_S = 1.0
 
 
 def main() -> int:
     """Binds the name of the address, which only one process can, and leaves a child behind that serves it."""
     address, log_file, linger_s = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+    # Ray's workers, which start it, are nice and step back; a canary that is late because of that looks like load.
+    with suppress(PermissionError):
+        step_forward()
+    if has_stepped_back():  # whoever keeps a limiter for this job has not, and may be about to start one
+        time.sleep(OTHERS_FIRST_S)
     door = socket.socket(socket.AF_UNIX)
     try:
         door.bind(socket_name(address))
@@ -45,9 +51,6 @@ def main() -> int:
     door.listen()
     if os.fork():
         os._exit(0)
-    # Ray's workers, which start it, are nice and step back; a canary that is late because of that looks like load.
-    with suppress(PermissionError):
-        step_forward()
     asyncio.run(serve(door, address, log_file, linger_s))
     return 0
 
@@ -63,7 +66,7 @@ async def serve(door: socket.socket, address: str, log_file: Path, linger_s: flo
     log, signals = EventLog(log_file, follower=sys.stderr.fileno()), Signals(address)
     limiter = Limiter(log, signals, linger_s)
     limiter.allotment = Allotment(Controller, limiter.tell, log.note, model_of)
-    log.note("limiter began", address=address, pid=os.getpid())
+    log.note("limiter began", address=address, pid=os.getpid(), background=has_stepped_back())
     server = await asyncio.get_running_loop().create_unix_server(limiter.connection, sock=door)
     async with asyncio.TaskGroup() as limiter.tasks:  # what fails in one of them ends the process, for all to see
         counting = limiter.tasks.create_task(limiter.count())
@@ -124,10 +127,8 @@ class Limiter:
                 raise MessageError(f"{type(message).__name__} is not for the limiter")
 
     def turn(self) -> None:
-        """Grants what can be granted, and sends the canary when it is due."""
+        """Grants what can be granted."""
         now_s = time.monotonic()
-        if self._canary is None and (request := self.allotment.canary_to_send(now_s)) is not None:
-            self._canary = self.tasks.create_task(self._send_canary(request))
         again_s = self.allotment.turn(now_s)
         if self._again is not None:
             self._again.cancel()
@@ -136,9 +137,15 @@ class Limiter:
             self._again = asyncio.get_running_loop().call_later(again_s - now_s, self.turn)
 
     async def ticks(self) -> None:
-        """Asks again and again what has changed with time; returns when nobody has been there for long enough."""
+        """Asks again and again what has changed with time; returns when nobody has been there for long enough.
+
+        The canary leaves by this clock alone, as users come. One that left when something had happened, as a batch that
+        ended, would find the server free more often than they do.
+        """
         while self._connections or time.monotonic() - self._alone_since_s < self._linger_s:
             await asyncio.sleep(TICK_S)
+            if self._canary is None and (request := self.allotment.canary_to_send(time.monotonic())) is not None:
+                self._canary = self.tasks.create_task(self._send_canary(request))
             self.turn()
 
     async def count(self) -> None:

@@ -7,8 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -26,7 +24,7 @@ from ray_pipeline.sharing.messages import Take, encoded
 from ray_pipeline.sharing.permits import PermitError
 from tests.support.holding import holding
 from tests.support.leftovers import PATIENCE_S, await_end
-from tests.support.limiters import WIDTH, await_limit, hello, limiters, waiting
+from tests.support.limiters import WIDTH, await_limit, await_others, hello, limiters, waiting
 from tests.support.load import steady_load
 from tests.support.served_models import ONE_CPU, slow, tensors, write_version
 from tests.support.triton import start
@@ -250,12 +248,3 @@ def test_a_second_limiter_of_an_address_goes_quietly(server: NodeServer, new_hol
     assert (done.stdout, done.stderr) == (b"", b"")
     assert not (tmp_path / "log").exists()
     assert len(limiters(server.grpc_url)) == 1
-
-
-def await_others(address: str, killed: int) -> set[int]:
-    """Waits for a limiter other than the one that was killed."""
-    until_s, never = time.monotonic() + PATIENCE_S, threading.Event()
-    while not (others := limiters(address) - {killed}):
-        assert time.monotonic() < until_s
-        never.wait(0.02)
-    return others

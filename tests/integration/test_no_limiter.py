@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -61,25 +59,19 @@ def test_a_limiter_that_dies_again_and_again_is_an_error(
             permit.result()
 
 
+def test_a_holder_is_closed_while_it_looks_for_another_limiter(free_port: int, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port}"
+    holder = Holder(address, hello(), tmp_path)
+    (limiter,) = limiters(address)
+    os.kill(limiter, signal.SIGKILL)
+    await_end({limiter})
+    holder.close()
+    with pytest.raises(FatalError, match="was closed"):
+        holder.take(0.1)
+
+
 def test_a_server_that_is_away_is_in_the_cause(free_port: int, tmp_path: Path) -> None:
     with closing(Holder(f"127.0.0.1:{free_port}", hello(), tmp_path)) as holder:
         await_limit(holder, "UNAVAILABLE")
         assert holder.limit.in_flight == 0
         assert f"the server 127.0.0.1:{free_port} gave no" in holder.limit.cause
-
-
-def test_a_limiter_that_a_job_in_the_background_starts_is_not_in_the_background(free_port: int, tmp_path: Path) -> None:
-    address = f"127.0.0.1:{free_port}"
-    words = ["-m", "ray_pipeline.sharing.limiter", address, str(tmp_path / "log"), "1"]
-    steps_back = "import os, sys; from triton_models.server.keeper import step_back; step_back(); "
-    starts = [sys.executable, "-c", f"{steps_back} os.execv(sys.executable, [sys.executable, *sys.argv[1:]])", *words]
-    subprocess.run(starts, start_new_session=True, timeout=PATIENCE_S, check=True)
-    (limiter,) = limiters(address)
-    assert os.sched_getscheduler(limiter) == os.SCHED_OTHER
-    assert slice_of(limiter) == slice_of(os.getpid())
-    assert await_end({limiter}) == set()
-
-
-def slice_of(pid: int) -> list[str]:
-    """What the kernel says of a process's slice, if anything."""
-    return re.findall(r"^se.slice.*", Path(f"/proc/{pid}/sched").read_text(), re.MULTILINE)

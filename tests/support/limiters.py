@@ -50,3 +50,12 @@ def await_limit(holder: Holder, cause: str = "") -> None:
     while "the limiter is gone" in holder.limit.cause or cause not in holder.limit.cause:
         assert time.monotonic() < until_s, holder.limit
         never.wait(0.02)
+
+
+def await_others(address: str, killed: int) -> set[int]:
+    """Waits for a limiter other than the one that was `killed`, 0 if there was none."""
+    until_s, never = time.monotonic() + PATIENCE_S, threading.Event()
+    while not (others := limiters(address) - {killed}):
+        assert time.monotonic() < until_s
+        never.wait(0.02)
+    return others
