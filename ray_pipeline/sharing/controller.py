@@ -159,7 +159,8 @@ class Controller:
             return NOBODY if len(self._bounds) == 1 else self._taking_turns()
         if self._too_slow.pausing(now_s):
             return TOO_SLOW
-        online = f"users are online ({self._users.rate(now_s, SLOW_S):.1f} rows/s)"
+        waits = "; ".join(dict.fromkeys(self._waits(bound) for bound in self._bounds))
+        online = f"users are online ({self._users.rate(now_s, SLOW_S):.1f} rows/s; {waits})"
         trim = min(trim.factor for trim in self._regime.trims)
         row_s = self._regime.quiet.quantile(0.1)
         load = self._regime.rate * row_s
@@ -175,6 +176,12 @@ class Controller:
             return TOO_SLOW
         batch_s = max(batch_s, row_s)
         return Limit(1, batch_s, f"{online}: {_batches(batch_s)}")
+
+    def _waits(self, bound: Bound) -> str:
+        """How long users wait and may wait, for people."""
+        quiet_s = self._regime.quiet.quantile(bound.quantile)
+        least, most = f"{quiet_s * 1e3:.0f} ms without bulk", f"{self._aim_s(bound) * 1e3:.0f} ms at most with it"
+        return f"p{100 * bound.quantile:g} {least}, {most}"
 
     def _taking_turns(self) -> Limit:
         """Jobs get their parts here only if they wait here, and not in the server's queue; one waits there, so that no

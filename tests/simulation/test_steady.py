@@ -6,6 +6,7 @@ Medians over seeds of two minutes each; the figures of a real server are in the 
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -76,6 +77,15 @@ def test_a_latency_in_milliseconds_is_kept_too() -> None:
         lambda t: t.shared.quantile(0.95, 10.0),
     )
     assert 0.035 <= p95 <= 0.053
+
+
+def test_a_limit_says_how_long_users_wait_and_may_wait() -> None:
+    seen = trial(Bound(0.95, max_slowdown=3), users_at(0.12), seconds=30.0).shared
+    cause = next(limit.cause for _, limit in reversed(seen.limits) if limit.in_flight)
+    users = r"users are online \([\d.]+ rows/s; p95 (\d+) ms without bulk, (\d+) ms at most with it\)"
+    found = re.fullmatch(f"{users}: batches of at most [0-9]+ ms", cause)
+    assert found is not None, cause
+    assert 2 * int(found[1]) < int(found[2]) <= 3 * int(found[1]) + 1, cause
 
 
 def test_limits_are_calm() -> None:
