@@ -26,7 +26,7 @@ import typer
 from PIL import Image
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from benchmarks.measure import Comparison, Contender, home, interleaved, module, report, write_job
+from benchmarks.measure import Comparison, Contender, home, interleaved, module, report, server_log, write_job
 from exporter.export import export
 from exporter.spec import ExportSpec
 from triton_models.config.tuning import Tuning
@@ -84,7 +84,7 @@ def main(
             tuning=Tuning(threads=THREADS),
         )
         version = Path(export(spec, repository).uri)
-        options = ServerOptions(repository=folder / "models", log_file=folder / "triton.log")
+        options = ServerOptions(repository=folder / "models", log_file=server_log("images"))
         with NodeServer.start(runtime, options) as server:
             contenders = {
                 "rayton": rayton(folder, server.grpc_url, rows_per_file),

@@ -148,6 +148,11 @@ def home() -> Path:
     return Path(os.environ.get("RAYTON_HOME", ".rayton")).absolute()
 
 
+def server_log(name: str) -> Path:
+    """What a server of a benchmark says. It stays, unlike the folder of the benchmark: it may tell of a death."""
+    return home() / "logs" / f"benchmark-{name}.log"
+
+
 def parts(output: Path) -> list[Path]:
     """The Parquet files with answers."""
     return sorted((output / "data").glob("*.parquet"))

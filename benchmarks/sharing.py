@@ -27,7 +27,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import home, module, save
+from benchmarks.measure import home, module, save, server_log
 from benchmarks.online import Stretch, users
 from benchmarks.stage import (
     ROWS,
@@ -108,7 +108,7 @@ def main(
         settings = []
         for name, tuning in TUNINGS.items():
             version = exported(folder / name / "models", tuning)
-            options = ServerOptions(folder / name / "models", folder / name / "triton.log")
+            options = ServerOptions(folder / name / "models", server_log(f"sharing-{tuning.instances}"))
             server = servers.enter_context(NodeServer.start(runtime, options))
             phases = phases_of(name, folder / "texts", folder / name, version, server.grpc_url)
             settings.append(Setting(name, server.grpc_url, seconds_alone(server.grpc_url), phases))

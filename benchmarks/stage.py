@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from benchmarks.measure import ROOT, Command, environment, home, module, parts, write_job
+from benchmarks.measure import ROOT, Command, environment, home, module, parts, server_log, write_job
 from benchmarks.online import Client, one_row
 from benchmarks.texts import MODEL, THREADS, docstrings
 from exporter.export import export
@@ -75,7 +75,7 @@ def stage() -> Iterator[Stage]:
         folder = Path(temporary)
         write_texts(folder / "texts", ROWS)
         version = exported(folder / "models", TUNINGS[ONE])
-        with NodeServer.start(runtime, ServerOptions(folder / "models", folder / "triton.log")) as server:
+        with NodeServer.start(runtime, ServerOptions(folder / "models", server_log("stage"))) as server:
             yield Stage(server, folder, version)
 
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from benchmarks.measure import Comparison, Contender, Runs, home, interleaved, module, report, write_job
+from benchmarks.measure import Comparison, Contender, Runs, home, interleaved, module, report, server_log, write_job
 from demo.texts import collect
 from exporter.export import export
 from exporter.spec import ExportSpec
@@ -89,7 +89,7 @@ def main(
             tuning=Tuning(threads=THREADS),
         )
         version = Path(export(spec, repository).uri)
-        options = ServerOptions(repository=folder / "models", log_file=folder / "triton.log")
+        options = ServerOptions(repository=folder / "models", log_file=server_log("texts"))
         runs: Runs = {}
         with NodeServer.start(runtime, options) as server:
             for corpus in corpora:

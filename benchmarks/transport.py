@@ -23,7 +23,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from benchmarks.measure import Comparison, Run, Runs, UnequalError, home, report
+from benchmarks.measure import Comparison, Run, Runs, UnequalError, home, report, server_log
 from exporter.export import export
 from exporter.spec import ExportSpec
 from ray_pipeline.models import job_model
@@ -85,7 +85,7 @@ def main(
                 ExportSpec(f"{__file__}:colours", name, repository.uri, image=image, normalize=normalize), repository
             )
         pixels = np.random.default_rng(0).integers(0, 256, (images, SIDE, SIDE, CHANNELS), np.uint8)
-        options = ServerOptions(repository=folder / "models", log_file=folder / "triton.log")
+        options = ServerOptions(repository=folder / "models", log_file=server_log("transport"))
         with NodeServer.start(runtime, options) as server:
             ways = {
                 FLOATS_GRPC: way(repository.uri, server.grpc_url, "floats", "pixels", floats_of(pixels), "grpc"),
