@@ -18,7 +18,7 @@ from ray_pipeline.sharing.permits import PermitError
 
 LINGER_S = 3.0
 PATIENCE_S = 20.0
-_AGAIN_S = 0.25
+AGAIN_S = 0.25
 _DEATHS = 5
 _LONG_LIFE_S = 10.0
 
@@ -185,12 +185,12 @@ class Holder:
         """Connects and says what this holder has and waits for; gives what the limiter says to that."""
         ends_s = time.monotonic() + self._patience_s
         while True:
-            left_s = max(ends_s - time.monotonic(), _AGAIN_S)
+            left_s = max(ends_s - time.monotonic(), AGAIN_S)
             try:
                 return self._register(left_s)
             except RetryableError as error:
                 self._drop_connection()
-                if self._closing.wait(_AGAIN_S) or time.monotonic() > ends_s:
+                if self._closing.wait(AGAIN_S) or time.monotonic() > ends_s:
                     raise FatalError(f"{error}; tried for {self._patience_s:g} s; {self._see_log}") from error
             except BaseException:
                 self._drop_connection()

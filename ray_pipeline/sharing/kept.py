@@ -7,10 +7,8 @@ import threading
 from pathlib import Path
 
 from ray_pipeline.sharing.connection import Connection
-from ray_pipeline.sharing.holder import LINGER_S, PATIENCE_S
+from ray_pipeline.sharing.holder import AGAIN_S, LINGER_S, PATIENCE_S
 from triton_models.errors import RaytonError
-
-_AGAIN_S = 0.25
 
 
 class KeptLimiter:
@@ -50,7 +48,7 @@ class KeptLimiter:
             try:
                 self._watch(Connection.open(address, self._home, LINGER_S, PATIENCE_S))
             except RaytonError:
-                self._over.wait(_AGAIN_S)
+                self._over.wait(AGAIN_S)
 
     def _watch(self, connection: Connection) -> None:
         """Stays connected until the limiter is gone, or is no longer wanted."""
