@@ -20,7 +20,15 @@ app = typer.Typer(
 for package in (exporter, triton_models, ray_pipeline):
     package.cli.mount(app)
 
-EXTRAS = {"export": "export", "score": "score", "plan": "score", "status": "score", "verify": "score"}
+EXTRAS = {
+    "export": "export",
+    "score": "score",
+    "plan": "score",
+    "status": "score",
+    "watch": "score",
+    "report": "report",
+    "verify": "score",
+}
 """The extra that a command needs beside the bare installation."""
 
 

@@ -25,9 +25,10 @@ from ray_pipeline.output.claim import read_plan, write_plan
 from ray_pipeline.output.ledger import Ledger
 from ray_pipeline.output.success import finish
 from ray_pipeline.plan import make_plan
+from ray_pipeline.sections import InputSpec, ModelSpec, OutputSpec, TritonSpec
 from ray_pipeline.sinks.formats import SINKS
 from ray_pipeline.sinks.part import PartResult, data_path
-from ray_pipeline.spec import InputSpec, JobSpec, ModelSpec, OutputSpec, TritonSpec
+from ray_pipeline.spec import JobSpec
 from triton_models.storage import open_storage
 
 OBJECTS = 100_000

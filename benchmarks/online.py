@@ -119,8 +119,13 @@ def arrivals(stretches: Sequence[Stretch], seed: int) -> NDArray[np.float64]:
 
 def one_row(model: str, tokens: int, seed: int) -> bytes:
     """A request with one text of `tokens` tokens, as its client would send it."""
-    ids = np.random.default_rng(seed).integers(1000, 20000, (1, tokens))
-    ids[0, 0], ids[0, -1] = 101, 102
+    return rows_of(model, 1, tokens, seed)
+
+
+def rows_of(model: str, rows: int, tokens: int, seed: int) -> bytes:
+    """A request with some texts of `tokens` tokens each."""
+    ids = np.random.default_rng(seed).integers(1000, 20000, (rows, tokens))
+    ids[:, 0], ids[:, -1] = 101, 102
     arrays = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     request = service_pb2.ModelInferRequest(model_name=model)
     for name, array in arrays.items():

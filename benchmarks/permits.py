@@ -26,6 +26,7 @@ from tritonclient.grpc import service_pb2
 from benchmarks.measure import ROOT, home, module, save
 from ray_pipeline.sharing.holder import Holder
 from ray_pipeline.sharing.limit import Bound
+from ray_pipeline.sharing.listener import NoListener
 from ray_pipeline.sharing.messages import Hello
 from tests.support.served_models import AFFINE, ONE_CPU, affine, write_version
 from tests.support.triton import start
@@ -58,7 +59,7 @@ def actor(address: str, permits: int, rayton_home: Path) -> None:
     row.inputs.add(name="x", datatype="FP32", shape=[1, 4])
     row.raw_input_contents.append(bytes(16))
     hello = Hello(f"job {os.getpid()}", os.getpid(), Bound(0.95, max_slowdown=1.5), 1, row.SerializeToString())
-    holder = Holder(address, hello, rayton_home)
+    holder = Holder(address, hello, rayton_home, NoListener())
     taken_ms = []
     for _ in range(WARM_UP + permits):
         began_s = time.perf_counter()

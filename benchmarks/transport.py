@@ -29,7 +29,8 @@ from exporter.spec import ExportSpec
 from ray_pipeline.models import job_model
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.actor import Scoring, connected_scorers
-from ray_pipeline.spec import ModelSpec
+from ray_pipeline.sections import ModelSpec
+from ray_pipeline.telemetry.tally import Tally
 from ray_pipeline.transport.base import TransportName
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
@@ -122,7 +123,7 @@ def way(repository: str, url: str, name: str, reads: str, rows: pa.Array, transp
     model = job_model(
         ModelSpec(name=name, inputs={reads: "rows"}, outputs={"logits": "logits"}), open_storage(repository), 1
     )
-    (scorer,) = connected_scorers([model], url, Scoring(TIMEOUT_S, transport))
+    (scorer,) = connected_scorers([model], url, Scoring(TIMEOUT_S, transport), Tally())
     chunk = pa.table({prepared_column(model, model.inputs[0].name): rows})
     good = np.ones(len(rows), np.bool_)
 

@@ -17,11 +17,11 @@ from triton_models.storage import open_storage
 def embed(text: str, model: str, repository: str, url: str) -> npt.NDArray[np.float32]:
     """The embedding of one text by the newest version of a model, shape [size]."""
     storage = open_storage(repository)
-    card = read_card(storage, model, newest(storage, model))
+    version = newest(storage, model)
+    card = read_card(storage, model, version)
     assert isinstance(card.preparation, TextPreparation)
-    tokenizer = Tokenizer.from_str(
-        storage.read(f"{version_path(card.name, card.version)}/{card.preparation.tokenizer}").decode()
-    )
+    files = storage.at(version_path(model, version))
+    tokenizer = Tokenizer.from_str(files.read(card.preparation.tokenizer).decode())
     tokenizer.enable_truncation(card.preparation.max_tokens)
     encoding = tokenizer.encode(text)
     values = {card.preparation.ids: encoding.ids, card.preparation.mask: encoding.attention_mask}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from triton_models.access import ControlKeyFile, TlsCa, TlsCert, TlsKey, TlsServerName, credentials_of
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
@@ -43,7 +45,10 @@ def export(
     ],
     name: Annotated[str, typer.Option(help="What the model is called in the repository.", show_default=False)],
     repository: Annotated[
-        str, typer.Option(help="The model repository: a folder, s3:// or gs://.", show_default=False)
+        str,
+        typer.Option(
+            envvar="RAYTON_REPOSITORY", help="The model repository: a folder, s3:// or gs://.", show_default=False
+        ),
     ],
     max_batch_size: Annotated[int, typer.Option(help="The most rows in one request.")] = 64,
     unbatched: Annotated[
@@ -105,6 +110,11 @@ def export(
     load: Annotated[
         Names, _option(SERVER, help="Make the running server at HOST:PORT (gRPC) load it; may be repeated.")
     ] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_server_name: TlsServerName = None,
+    control_key_file: ControlKeyFile = None,
 ) -> None:
     """Exports a model as the next version in a Triton repository, after proving that it answers like its source."""
     from rich.console import Console
@@ -144,7 +154,8 @@ def export(
         tuning=Tuning(tuple(device or ("auto",)), instances, threads, tuple(set_ or ())),
         replace_config=replace_config,
     )
-    check_there(addresses, name)
+    credentials = credentials_of(tls_ca, tls_cert, tls_key, tls_server_name, control_key_file)
+    check_there(addresses, name, credentials)
     storage = open_storage(repository, os.environ.get("AWS_ENDPOINT_URL"))
     # Bound to this very stream: while a library is kept quiet, sys.stderr is another one.
     progress = Console(file=sys.stderr)
@@ -163,7 +174,13 @@ def export(
     config = read_config(storage, published.name)
     printed = Console()
     show(published, repository, cautions(config) if config is not None else (), printed)
-    load_everywhere(addresses, published.name, published.version, say=lambda line: progress.print(line, markup=False))
+    load_everywhere(
+        addresses,
+        published.name,
+        published.version,
+        say=lambda line: progress.print(line, markup=False),
+        credentials=credentials,
+    )
     for address in addresses:
         printed.print(f"{address} answers from version {published.version}", markup=False, highlight=False)
 

@@ -22,6 +22,9 @@ merged on its way shows it."""
 PART = f"{INTERNAL}part"
 """The data part of a chunk of which only the rejected rows are scored again, in the first row of these; else null."""
 
+COURSE = f"{INTERNAL}course"
+"""How the chunk has gone so far, as JSON, in the first row; see `telemetry/course.py`."""
+
 ROW = f"{INTERNAL}row"
 """The number of the row in its chunk, from 0."""
 

@@ -1,10 +1,11 @@
-"""`rayton score`, and what tells of its jobs: `rayton plan`, `rayton status`, `rayton verify`."""
+"""`rayton score`, and what tells of its jobs: `rayton plan`, `status`, `watch`, `report` and `verify`."""
 
 from __future__ import annotations
 
 import os
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,7 @@ EndpointUrl = Annotated[
 
 def mount(app: typer.Typer) -> None:
     """Adds the commands of this package."""
-    for command in (score, plan, status, verify, pause, resume, limit):
+    for command in (score, plan, status, watch, report, verify, pause, resume, limit):
         app.command()(command)
 
 
@@ -37,6 +38,17 @@ def score(
         bool, typer.Option(help="As --refresh, and replace the rows of objects that have changed.")
     ] = False,
     retry_rejected: Annotated[bool, typer.Option(help="Also score the rejected rows again.")] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="Where the Ray that is started here offers metrics to Prometheus.", min=1, max=65535),
+    ] = None,
+    otlp_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
+            help="An OpenTelemetry collector, as http://localhost:4317: it gets a trace of each chunk.",
+        ),
+    ] = None,
 ) -> None:
     """Score every row of a bucket. Run it again to resume: what is committed is not scored twice."""
     from rich.console import Console
@@ -45,10 +57,16 @@ def score(
 
     console = Console()
     with interruptible(partial(console.print, highlight=False, markup=False, soft_wrap=True)):
-        _score(console, job, ray_address, refresh, rescore_changed, retry_rejected)
+        _score(console, job, ray_address, (refresh, rescore_changed, retry_rejected), (otlp_endpoint, metrics_port))
 
 
-def _score(console: Console, job: Path, ray_address: str | None, *again: bool) -> None:
+def _score(
+    console: Console,
+    job: Path,
+    ray_address: str | None,
+    again: tuple[bool, bool, bool],
+    telemetry: tuple[str | None, int | None],
+) -> None:
     from ray_pipeline.spec import load_job
 
     spec = load_job(job)  # before Ray is imported: a mistake in the file is told at once
@@ -58,12 +76,17 @@ def _score(console: Console, job: Path, ray_address: str | None, *again: bool) -
     if ray_address is None:
         # Ray's switch between one machine and many, in spite of its name: on one it listens on loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # It runs the code of whoever can name its token, which by default lies in the home of its user.
+        if not any(name.startswith("RAY_AUTH_") for name in os.environ):
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token_hex()}
 
     from ray_pipeline.job import Again, run_job
     from ray_pipeline.report import Report
+    from ray_pipeline.telemetry.tell import Telemetry
     from triton_models.home import rayton_home
 
-    run_job(spec, rayton_home(os.environ), ray_address, Report(console, spec.output.uri), Again(*again))
+    report = Report(console, spec.output.uri)
+    run_job(spec, rayton_home(os.environ), ray_address, report, Again(*again), Telemetry(*telemetry))
 
 
 def plan(job: JobFile) -> None:
@@ -87,6 +110,35 @@ def status(output: OutputUri, endpoint_url: EndpointUrl = None) -> None:
 
     claim, progress = progress_of(output, endpoint_url)
     Overview(Console(), output).status(claim, progress)
+
+
+def watch(output: OutputUri, endpoint_url: EndpointUrl = None) -> None:
+    """Show the job of an output folder as it goes: rows/s, nodes, limits, rejected rows; until it is complete."""
+    from rich.console import Console
+
+    from ray_pipeline.watching import watch as watched
+
+    watched(output, endpoint_url, Console())
+
+
+def report(
+    output: OutputUri,
+    html: Annotated[
+        Path | None, typer.Option(help="Where the page goes; rayton-report-NAME.html in this folder if not said.")
+    ] = None,
+    price_per_node_hour: Annotated[
+        float | None, typer.Option(min=0, help="What an hour of a node that scores costs: the page tells what all did.")
+    ] = None,
+    endpoint_url: EndpointUrl = None,
+) -> None:
+    """Write how the job of an output folder goes, or has gone, as one HTML page that needs no network."""
+    from ray_pipeline.summary.folder import read_job
+    from ray_pipeline.summary.page import page_of, write_page
+
+    job = read_job(output, endpoint_url)
+    path = (html or Path(f"rayton-report-{job.name}.html")).absolute()
+    write_page(path, page_of(job, price_per_node_hour))
+    print(f"report  {path}", flush=True)
 
 
 def verify(output: OutputUri, endpoint_url: EndpointUrl = None) -> None:

@@ -45,5 +45,9 @@ class FatalError(InferenceError):
     """No request of this job can succeed until a person changes something."""
 
 
+class RestrictedError(FatalError):
+    """The server does what was asked only for those who have its control key."""
+
+
 class ServerAwayError(FatalError):
     """The server of a node was waited for in vain. Another node's may be there."""

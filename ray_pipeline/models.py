@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 from ray_pipeline.errors import InputError, JobFileError
-from ray_pipeline.spec import ModelSpec
+from ray_pipeline.sections import ModelSpec
 from triton_models.card import Card, ImagePreparation, Preparation, TextPreparation
 from triton_models.repository import layout
 from triton_models.repository.versions import read_card
@@ -74,7 +73,7 @@ def job_model(spec: ModelSpec, repository: Storage, version: int) -> JobModel:
         preparation=card.preparation,
         columns=dict(spec.inputs),
         results=dict(spec.outputs),
-        tokenizer=_tokenizer(card, repository),
+        tokenizer=_tokenizer(card, repository.at(layout.version_path(spec.name, version))),
         truncate=spec.truncate,
         checksum=card.files["model.onnx"],
     )
@@ -104,11 +103,10 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _tokenizer(card: Card, repository: Storage) -> str:
+def _tokenizer(card: Card, version: Storage) -> str:
     if not isinstance(card.preparation, TextPreparation):
         return ""
-    folder = PurePosixPath(layout.version_path(card.name, card.version))
-    return repository.read(str(folder / card.preparation.tokenizer)).decode()
+    return version.read(card.preparation.tokenizer).decode()
 
 
 def _check_names(where: str, given: dict[str, str], known: list[str] | tuple[str, ...], *, required: bool) -> None:

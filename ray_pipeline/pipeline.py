@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,18 +15,20 @@ from ray.data import ActorPoolStrategy, DataContext
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from ray_pipeline.chunk import Chunk
+from ray_pipeline.chunk import ERROR, STAGE, Chunk
 from ray_pipeline.models import JobModel
 from ray_pipeline.placement import SERVER_RESOURCE, FindServer
 from ray_pipeline.prepare.rows import prepare
 from ray_pipeline.roll import Roll
 from ray_pipeline.scoring.actor import Scorer, Scoring
 from ray_pipeline.sinks.base import Sink
-from ray_pipeline.sinks.part import PartResult, only_rejected, write_part
+from ray_pipeline.sinks.part import only_rejected, write_part
 from ray_pipeline.sources.chunks import read_chunk
+from ray_pipeline.telemetry.course import Committed, Course, Laps, course_of
 from triton_models.storage import Storage
 
 _WRITE_CPUS = 0.25
+_COMMITTED = "committed"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Flow:
 
 def score_chunks(
     chunks: Sequence[Chunk], flow: Flow, nodes: int, find_server: FindServer, scoring: Scoring, roll: Roll
-) -> Iterator[PartResult]:
+) -> Generator[Committed, None, None]:
     """Scores chunks on `nodes` nodes at once; gives the result of each as it is committed, in no order.
 
     A node that the `roll` knows to be without its server gets none.
@@ -61,8 +64,10 @@ def score_chunks(
 
 def through_actors(
     chunks: Sequence[Chunk], flow: Flow, nodes: int, scorer: type[ChunkScorer], arguments: dict[str, Any]
-) -> Iterator[PartResult]:
+) -> Generator[Committed, None, None]:
     """Reads, prepares and commits chunks; between, one actor on each node calls a `scorer` made with `arguments`."""
+    if not chunks:
+        return
     _configure()
     dataset = (
         ray.data.read_datasource(ChunkSource(chunks, flow), override_num_blocks=len(chunks))
@@ -83,8 +88,8 @@ def through_actors(
         )
     )
     for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-        for row in results.to_pylist():
-            yield PartResult(**row)
+        for committed in results[_COMMITTED].to_pylist():
+            yield Committed.of_json(committed)
 
 
 class ChunkScorer(Protocol):
@@ -118,15 +123,26 @@ class ChunkSource(Datasource):
 
 
 def _read(chunk: Chunk, flow_ref: ray.ObjectRef[Flow]) -> list[pa.Table]:
-    flow = ray.get(flow_ref)
+    flow, laps = ray.get(flow_ref), Laps()
     table = read_chunk(flow.input, chunk, flow.schema)
     if chunk.id in flow.again:
         table = only_rejected(flow.output, flow.sink, chunk, table)
-    return [prepare(table, flow.models, flow.keep)]
+    read = laps.lap()
+    prepared = prepare(table, flow.models, flow.keep)
+    return [Course(read=read, prepare=laps.lap()).on(prepared)]
 
 
 def _commit(table: pa.Table, output: Storage, sink: Sink) -> pa.Table:
-    return pa.Table.from_pylist([asdict(write_part(output, sink, table))])
+    laps = Laps()
+    part = write_part(output, sink, table)
+    course = replace(course_of(table), write=laps.lap(), rejections=_rejections(table))
+    return pa.table({_COMMITTED: [Committed(part, course).to_json()]})
+
+
+def _rejections(table: pa.Table) -> dict[str, int]:
+    """How many rows were rejected at each stage with each error, by both together."""
+    rejected = zip(table[STAGE].to_pylist(), table[ERROR].to_pylist(), strict=True)
+    return dict(Counter(f"{stage}: {error}" for stage, error in rejected if error is not None))
 
 
 def _configure() -> None:

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from ray_pipeline.chunk import INTERNAL, Chunk, Piece
 from ray_pipeline.errors import InputError
 from ray_pipeline.sources.base import Survey
-from ray_pipeline.sources.listing import list_input, only_format
+from ray_pipeline.sources.listing import list_input, only_format, stranger
 from ray_pipeline.sources.partitions import key_schema, keys_of
 from ray_pipeline.spec import JobSpec
+from triton_models.inside import is_inside
 from triton_models.storage import ObjectInfo, Storage
 
 BYTES_PER_GROUP = 128 * 2**20
@@ -63,15 +64,35 @@ class Plan:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Plan:
-        """Reads what `to_bytes` wrote."""
-        table = pq.read_table(pa.BufferReader(content))
-        metadata = table.schema.metadata
-        schema = pa.ipc.read_schema(pa.py_buffer(metadata[_SCHEMA]))
-        numbers = table[_CHUNK].to_pylist()
-        pieces = map(Piece, *(table[one.name].to_pylist() for one in fields(Piece)))
-        grouped = groupby(zip(numbers, pieces, strict=True), itemgetter(0))
+        """Reads what `to_bytes` wrote. Raises ValueError for anything else."""
+        try:
+            table = pq.read_table(pa.BufferReader(content))
+            metadata = table.schema.metadata or {}
+            schema = pa.ipc.read_schema(pa.py_buffer(metadata[_SCHEMA]))
+            table = table.select(_COLUMNS.names).cast(_COLUMNS)
+            columns = [column.to_pylist() for column in table.columns]
+            folder, size = metadata[_FOLDER].decode(), int(metadata[_BYTES])
+        except KeyError as error:
+            raise ValueError(f"it has no {error}") from error
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(str(error)) from error
+        pieces = [Piece(*values) for values in zip(*columns[1:], strict=True)]
+        if wrong := next((piece for piece in pieces if not _makes_sense(piece)), None):
+            raise ValueError(f"it has the piece {wrong!r}")
+        grouped = groupby(zip(columns[0], pieces, strict=True), itemgetter(0))
         chunks = (Chunk(tuple(piece for _, piece in group)) for _, group in grouped)
-        return cls(metadata[_FOLDER].decode(), schema, tuple(chunks), int(metadata[_BYTES]))
+        return cls(folder, schema, tuple(chunks), size)
+
+
+_TYPES = {"str": pa.string(), "int": pa.int64()}
+_COLUMNS = pa.schema(
+    [pa.field(_CHUNK, pa.int64(), nullable=False)]
+    + [pa.field(one.name, _TYPES[str(one.type)], nullable=False) for one in fields(Piece)]
+)
+
+
+def _makes_sense(piece: Piece) -> bool:
+    return is_inside(piece.path) and piece.rows > 0 and min(piece.first_row, piece.first_byte, piece.end_byte) >= 0
 
 
 def make_plan(spec: JobSpec) -> Plan:
@@ -81,6 +102,16 @@ def make_plan(spec: JobSpec) -> Plan:
     if not plan.chunks:
         raise InputError(f"input.uri {spec.input.uri}: its {len(objects)} objects hold no rows")
     return plan
+
+
+def check_named(plan: Plan, uri: str) -> None:
+    """Raises InputError for a plan with an object that an input URI does not name: others may have written it."""
+    paths = (piece.path for chunk in plan.chunks for piece in chunk.pieces)
+    if (path := stranger(uri, plan.folder, paths)) is not None:
+        raise InputError(
+            f"input.uri {uri} does not name {path!r} in {plan.folder}, which the plan beside the output has; look who "
+            "wrote it, and use a new output"
+        )
 
 
 def plan_of(spec: JobSpec, storage: Storage, objects: Sequence[ObjectInfo], earlier: Plan | None = None) -> Plan:

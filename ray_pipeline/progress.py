@@ -25,15 +25,20 @@ _PARTS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is. `scored` and `rejected` are rows of committed chunks, None where they were not counted."""
+    """How far a job is. `scored` and `rejected` are rows of committed chunks, None where they were not counted.
+
+    `bytes_done` are those of the data parts. `runs` says for people whether a run works on it, as `is_running` does.
+    """
 
     plan: Plan
     chunks_done: int
     rows_done: int
+    bytes_done: int
     scored: int | None
     rejected: int | None
     rows_per_s: float | None
     runs: str
+    is_running: bool
     is_complete: bool
 
     @property
@@ -53,7 +58,7 @@ def planned(spec: JobSpec) -> Progress:
 
 def status(uri: str, endpoint_url: str | None) -> tuple[Fingerprint, Progress]:
     """How far the job of an output folder is, asked from any machine. Raises OutputError where there is none."""
-    output, claim, sink, plan = _opened(uri, endpoint_url)
+    output, claim, sink, plan = opened(uri, endpoint_url)
     return claim, _progress(output, sink, plan, count=True)
 
 
@@ -63,7 +68,7 @@ def verify(uri: str, endpoint_url: str | None) -> Iterator[tuple[int, str | None
     Compared are the rows and the SHA-256 with those in `_SUCCESS`; what lies beside the parts is wrong, since who reads
     the folder reads it too. Raises OutputError if the job is not complete.
     """
-    output, _, sink, plan = _opened(uri, endpoint_url)
+    output, _, sink, plan = opened(uri, endpoint_url)
     manifest = read_manifest(output)
     with ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
         checked = pool.map(lambda chunk: _fault(output, sink, chunk, manifest.get(chunk.id)), plan.chunks)
@@ -90,34 +95,41 @@ def _fault(output: Storage, sink: Sink, chunk: Chunk, wanted: PartResult | None)
     return None
 
 
-def _opened(uri: str, endpoint_url: str | None) -> tuple[Storage, Fingerprint, Sink, Plan]:
+def opened(uri: str, endpoint_url: str | None) -> tuple[Storage, Fingerprint, Sink, Plan]:
+    """The output folder of a job, whose job it is, how it writes, and what it planned. Raises OutputError if none."""
     output = open_storage(uri, endpoint_url)
     claim, plan = read_claim(output), read_plan(output)
     if claim is None or plan is None:
         raise OutputError(f"{output.uri} is not the output of a job: it has no _job.json and _plan.parquet")
-    return output, claim, SINKS[claim["output"]["format"]], plan
+    match claim:
+        case {"output": {"format": str(format)}} if format in SINKS:
+            return output, claim, SINKS[format], plan
+    raise OutputError(f"{output.uri}/_job.json does not say in which of the formats {', '.join(SINKS)} the parts are")
 
 
 def _progress(output: Storage, sink: Sink, plan: Plan, *, count: bool) -> Progress:
     there = parts.committed(output, sink)
     done = [chunk for chunk in plan.chunks if chunk.id in there]
     results = results_of(output, sink, done, there, {}) if count else None
+    runs, is_running = _runs(output)
     return Progress(
         plan=plan,
         chunks_done=len(done),
         rows_done=sum(chunk.rows for chunk in done),
+        bytes_done=sum(there[chunk.id] for chunk in done),
         scored=sum(result.scored for result in results) if results is not None else None,
         rejected=sum(result.rejected for result in results) if results is not None else None,
         rows_per_s=ledger.rows_per_s(output),
-        runs=_runs(output),
+        runs=runs,
+        is_running=is_running,
         is_complete=read_success(output) is not None,
     )
 
 
-def _runs(output: Storage) -> str:
+def _runs(output: Storage) -> tuple[str, bool]:
     found = lock.holder(output)
     if found is None:
-        return "no run is working on it"
+        return "no run is working on it", False
     if lock.is_alive(output, found):
-        return f"a run is working on it: {found}"
-    return f"the run that worked on it is dead: {found}"
+        return f"a run is working on it: {found}", True
+    return f"the run that worked on it is dead: {found}", False

@@ -49,6 +49,10 @@ class Report:
         names = ", ".join(f"{model.name} version {model.version}" for model in models)
         self._say(f"model   {names}, on {len(nodes)} node{'s' if len(nodes) != 1 else ''}")
 
+    def log(self, place: str) -> None:
+        """Says where the log of the job is."""
+        self._say(f"log     {place}")
+
     def lane(self, manners: Manners, online: str | None) -> None:
         """Says which lane the job takes beside the users of the server `online`, why, and what they may notice."""
         self._say(f"lane    {manners.lane.lane}: {manners.lane.why}")
@@ -111,12 +115,12 @@ class Report:
 
     def already_complete(self, totals: Totals) -> None:
         """Says that there was nothing to do."""
-        self._say(f"done    {_counts(totals)}; the job was complete before")
+        self._say(f"done    {counted(totals)}; the job was complete before")
         self._where(totals)
 
     def finished(self, totals: Totals) -> None:
         """The summary."""
-        self._say(f"done    {_counts(totals)}; this run took {time.monotonic() - self._started:.1f} s")
+        self._say(f"done    {counted(totals)}; this run took {time.monotonic() - self._started:.1f} s")
         self._where(totals)
 
     def _where(self, totals: Totals) -> None:
@@ -154,7 +158,8 @@ class _Pace:
         return f"{text}, {rows_per_s:,.0f} rows/s, {duration(left_s)} left"
 
 
-def _counts(totals: Totals) -> str:
+def counted(totals: Totals) -> str:
+    """The totals of a job as people say them."""
     return f"{totals.rows:,} rows = {totals.scored:,} scored + {totals.rejected:,} rejected, in {totals.parts:,} parts"
 
 

@@ -24,6 +24,7 @@ from ray_pipeline.attendance import Attendance
 from ray_pipeline.errors import InferenceError, ServerAwayError
 from ray_pipeline.placement import NAMESPACE, SERVER_RESOURCE, FindServer, alive_nodes, on_node, this_node
 from ray_pipeline.transport.grpc import GrpcTransport
+from triton_models.server.credentials import NONE, Credentials
 
 _Result = TypeVar("_Result")
 _LOOK_AGAIN_S = 1.0
@@ -36,9 +37,12 @@ class Roll:
 
     token: str
 
-    def begin(self, find_server: FindServer, away: Mapping[str, ServerAwayError]) -> None:
+    def begin(
+        self, find_server: FindServer, away: Mapping[str, ServerAwayError], credentials: Credentials = NONE
+    ) -> None:
         """Keeps work off the nodes in `away` until their servers are there. `find_server` is called on the nodes."""
-        ray.get(self._keeper.begin.remote(find_server, {node: str(error) for node, error in away.items()}))
+        whys = {node: str(error) for node, error in away.items()}
+        ray.get(self._keeper.begin.remote(find_server, whys, credentials))
 
     def present(self) -> None:
         """Says that the server of this node is there."""
@@ -104,10 +108,11 @@ class _RollKeeper:
     def __init__(self, nodes: Sequence[str]) -> None:
         self._attendance = Attendance({node: address for node, address in alive_nodes().items() if node in nodes})
         self._find_server: FindServer | None = None
+        self._credentials = NONE
         self._held: dict[str, asyncio.Task[None]] = {}
 
-    async def begin(self, find_server: FindServer, away: Mapping[str, str]) -> None:
-        self._find_server = find_server
+    async def begin(self, find_server: FindServer, away: Mapping[str, str], credentials: Credentials) -> None:
+        self._find_server, self._credentials = find_server, credentials
         for node, why in away.items():
             self._attendance.away(node, why)
             stand_in = _stand_in(node)
@@ -135,7 +140,7 @@ class _RollKeeper:
 
     async def _hold(self, node: str, stand_in: Any) -> None:
         """Keeps the place of a node taken until its server is back, or no other node can do its work."""
-        back = asyncio.wrap_future(stand_in.await_server.remote(self._find_server).future())
+        back = asyncio.wrap_future(stand_in.await_server.remote(self._find_server, self._credentials).future())
         try:
             while self._others() and not (await asyncio.wait([back], timeout=_LOOK_AGAIN_S))[0]:
                 pass
@@ -157,10 +162,10 @@ class _RollKeeper:
 class _StandIn:
     """The Ray actor that takes the place of a node whose server is away."""
 
-    def await_server(self, find_server: FindServer) -> None:
+    def await_server(self, find_server: FindServer, credentials: Credentials) -> None:
         while True:
             try:
-                with closing(GrpcTransport(find_server())) as transport:
+                with closing(GrpcTransport(find_server(), credentials)) as transport:
                     return transport.check_ready(_READY_S)
             except InferenceError:
                 time.sleep(_LOOK_AGAIN_S)

@@ -17,8 +17,11 @@ from ray_pipeline.prepare.rows import prepared_columns
 from ray_pipeline.rejection import Rejections
 from ray_pipeline.scoring.actor import Scoring, connected_scorers
 from ray_pipeline.scoring.model import ModelScorer
+from ray_pipeline.sections import ModelSpec, OnNonfinite, TritonSpec
 from ray_pipeline.served import repository_behind, served_versions
-from ray_pipeline.spec import ModelSpec, TritonSpec, explained
+from ray_pipeline.spec import explained
+from ray_pipeline.telemetry.meter import RayMeter, node_address
+from ray_pipeline.telemetry.tally import Tally
 from triton_models.home import rayton_home
 from triton_models.storage import Storage, open_storage
 
@@ -52,7 +55,8 @@ class TritonScorer:
     `"null"` its outputs are null and a column `error` says why, null for all other rows. An answer with NaN or infinite
     numbers is such a row unless `keep_nonfinite`; so is a text with more tokens than the model reads, unless `truncate`
     cuts it. `timeout_s` is how long a server that does not answer is waited for, `endpoint_url` where an S3-compatible
-    store answers that is not Amazon's.
+    store answers that is not Amazon's. `tls` and `control_key_file` are what they are under `[triton]` of a job file,
+    as in `{"ca": "/etc/rayton/ca.pem"}`.
 
     The first batch connects. Raises RaytonError: ScorerError for wrong arguments, batches and rows, InputError for
     columns of other types than the model reads, FatalError for the server, others for the repository.
@@ -72,6 +76,8 @@ class TritonScorer:
         truncate: bool = True,
         timeout_s: float = 60.0,
         endpoint_url: str | None = None,
+        tls: Mapping[str, str] | None = None,
+        control_key_file: str | None = None,
     ) -> None:
         # Checked with the first batch: Ray tells of an error here only that an actor died.
         self._wanted: dict[str, Any] = {
@@ -83,6 +89,7 @@ class TritonScorer:
             **({} if truncate else {"truncate": False}),
         }
         self._url, self._timeout_s, self._repository, self._endpoint_url = url, timeout_s, repository, endpoint_url
+        self._access = {"tls": tls and dict(tls), "control_key_file": control_key_file}
         self._on_bad_rows, self._keep_nonfinite = on_bad_rows, keep_nonfinite
         self._connected: tuple[JobModel, ModelScorer] | None = None
 
@@ -115,14 +122,16 @@ class TritonScorer:
             raise ScorerError(f'TritonScorer: on_bad_rows is {self._on_bad_rows!r}; give "raise" or "null"')
         try:
             spec = ModelSpec.model_validate(self._wanted)
-            TritonSpec.model_validate({"url": self._url, "timeout_s": self._timeout_s})
+            server = TritonSpec.model_validate({"url": self._url, "timeout_s": self._timeout_s, **self._access})
         except ValidationError as error:
             raise ScorerError(f"TritonScorer: {explained(error.errors()[0])}") from error
         repository = self._repository_with_card()
-        (version,) = served_versions(self._url, [(spec.name, spec.version)], self._timeout_s)
+        (version,) = served_versions(self._url, [(spec.name, spec.version)], self._timeout_s, server.credentials)
         model = job_model(spec, repository, version)
-        scoring = Scoring(self._timeout_s, on_nonfinite="keep" if self._keep_nonfinite else "reject")
-        (scorer,) = connected_scorers([model], self._url, scoring)
+        on_nonfinite: OnNonfinite = "keep" if self._keep_nonfinite else "reject"
+        scoring = Scoring(self._timeout_s, on_nonfinite=on_nonfinite, credentials=server.credentials)
+        tally = Tally(RayMeter(type(self).__name__, node_address()))
+        (scorer,) = connected_scorers([model], self._url, scoring, tally)
         return model, scorer
 
     def _repository_with_card(self) -> Storage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.support.leftovers import TOKEN_VARIABLE, left_processes, left_shared_
 from triton_models.server.runtime import Runtime, ensure_runtime
 
 ROOT = Path(__file__).parent.parent
+STATUS = pytest.StashKey[int]()
+"""Of the whole run."""
 
 # Before Ray is imported: on one machine it listens on loopback.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -40,6 +43,22 @@ def nothing_is_left_behind() -> Iterator[None]:
     yield
     assert left_processes(token) == []
     assert left_shared_memory(before) == []
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keeps the status of the whole run for the very end."""
+    session.config.stash[STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leaves out the interpreter's own end: in a process in which gRPC, Ray and Arrow had all worked for an hour, a
+    thread of theirs crashed there when all was reported. Commands end in processes of their own, which tests see.
+    """
+    if STATUS in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[STATUS])
 
 
 @pytest.fixture

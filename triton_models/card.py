@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from triton_models.errors import CardError, ConfigError
+from triton_models.inside import is_inside
 from triton_models.tensors import TensorSpec
+from triton_models.typed_json import loads, reader_of
 
 CARD_FORMAT = 1
 """Raised when an older release would misread a newer card."""
@@ -62,11 +64,6 @@ class TensorPreparation:
 
 
 Preparation = TextPreparation | ImagePreparation | TensorPreparation
-PREPARATIONS: dict[str, type[Preparation]] = {
-    "text": TextPreparation,
-    "image": ImagePreparation,
-    "tensor": TensorPreparation,
-}
 
 
 @dataclass(frozen=True)
@@ -148,6 +145,14 @@ class Card:
     created: str = ""
     files: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        files = [*self.files]
+        if isinstance(self.preparation, TextPreparation):
+            files.append(self.preparation.tokenizer)
+        for file in files:
+            if not is_inside(file):
+                raise CardError(f"the card names the file {file!r}, which is outside its version; export it again")
+
     @property
     def columns(self) -> tuple[str, ...]:
         """What a job must name a column for: `text` (and `text_pair`), `image`, or every input of the model."""
@@ -165,30 +170,13 @@ class Card:
     def from_json(cls, text: str, where: str) -> Card:
         """Reads what `to_json` wrote; `where` names the file in errors. Raises CardError."""
         try:
-            found = json.loads(text)
-            if found.pop("format") != CARD_FORMAT:
-                raise CardError(f"{where} was written by a newer Rayton; upgrade Rayton or export the model again")
-            return cls(
-                inputs=_tensors(found.pop("inputs")),
-                outputs=_tensors(found.pop("outputs")),
-                preparation=_preparation(found.pop("preparation")),
-                checks=tuple(Check(**check) for check in found.pop("checks")),
-                precision=_precision(found.pop("precision")),
-                labels=tuple(found.pop("labels")),
-                **found,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            found = loads(text)
+            is_ours = found.pop("format") == CARD_FORMAT
+            if is_ours:
+                return _READ(found)
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError, CardError) as error:
             raise CardError(f"{where} is not a card of a model version ({error}); export the model again") from error
+        raise CardError(f"{where} was written by a newer Rayton; upgrade Rayton or export the model again")
 
 
-def _tensors(found: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(one["name"], one["dtype"], tuple(one["shape"])) for one in found)
-
-
-def _preparation(found: dict[str, Any]) -> Preparation:
-    return PREPARATIONS[found["kind"]](**found)
-
-
-def _precision(found: dict[str, Any]) -> Precision:
-    figures = tuple(Figures(**one) for one in found["figures"])
-    return Precision(found["name"], tuple(found["kept_fp32"]), figures)
+_READ = reader_of(Card)

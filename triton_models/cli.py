@@ -1,10 +1,11 @@
-"""`rayton serve` and `rayton runtime`: the server of this machine on the command line."""
+"""`rayton serve`: the server of this machine on the command line."""
 
 from __future__ import annotations
 
+import math
 import os
 import signal
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -16,24 +17,25 @@ from typer.models import OptionInfo
 
 import triton_models.doctor.cli
 import triton_models.history.cli
+import triton_models.runtime_cli
 from triton_models.home import rayton_home
+from triton_models.lines import say
+from triton_models.runtime_cli import Gpu, installed_runtime
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from triton_models.server.certificates import ServerTls
     from triton_models.server.follow import Follower
     from triton_models.server.process import NodeServer
-    from triton_models.server.runtime import Runtime
 
 REFRESH_S = 30.0
+LOOK_S = 1.0
+"""How long a request to stop may go unnoticed."""
 BULK_PORTS = 100
 """The ports of a bulk lane are so much higher than those of the server that it is beside."""
 
 # What needs time to import (grpc, numpy, pyarrow, rich) is imported by the commands that use it.
-
-runtime_app = typer.Typer(help="The embedded server's private environment.", no_args_is_help=True)
-
-Gpu = Annotated[bool, typer.Option("--gpu", help="With CUDA, for a machine that has an NVIDIA GPU.")]
 
 
 def _port_option(usual: int) -> OptionInfo:
@@ -42,16 +44,23 @@ def _port_option(usual: int) -> OptionInfo:
     return option
 
 
+def _tls_option(text: str, usual: str | bool = False) -> OptionInfo:
+    option: OptionInfo = typer.Option(help=text, show_default=usual, rich_help_panel="Security")
+    return option
+
+
 def mount(app: typer.Typer) -> None:
-    """Adds `serve`, `runtime`, `models` and `doctor` to a command line."""
+    """Adds `serve`, `runtime`, `models`, `doctor` and `health` to a command line."""
     app.command()(serve)
-    app.add_typer(runtime_app, name="runtime")
+    triton_models.runtime_cli.mount(app)
     triton_models.history.cli.mount(app)
     triton_models.doctor.cli.mount(app)
 
 
 def serve(
-    repository: Annotated[str, typer.Option(help="What holds the models: a folder, s3:// or gs://.")],
+    repository: Annotated[
+        str, typer.Option(envvar="RAYTON_REPOSITORY", help="What holds the models: a folder, s3:// or gs://.")
+    ],
     model: Annotated[list[str] | None, typer.Option(help="Serve this model; may be repeated. All by default.")] = None,
     cache: Annotated[
         Path | None,
@@ -84,19 +93,47 @@ def serve(
         typer.Option(help="With --bulk-lane, the other server, for gRPC: its threads take the processors of this one."),
     ] = "localhost:8001",
     gpu: Gpu = False,
+    tls_cert: Annotated[
+        Path | None, _tls_option("Encrypt gRPC; the certificate of this server, with its chain (PEM).")
+    ] = None,
+    tls_key: Annotated[Path | None, _tls_option("The key of that certificate (PEM).")] = None,
+    tls_ca: Annotated[
+        Path | None, _tls_option("Mutual TLS: let in only clients with a certificate that this CA has signed (PEM).")
+    ] = None,
+    tls_client_cert: Annotated[
+        Path | None,
+        _tls_option("With --tls-ca, what this command shows to its server; the server's own certificate by default."),
+    ] = None,
+    tls_client_key: Annotated[Path | None, _tls_option("The key of that certificate (PEM).")] = None,
+    control_key_file: Annotated[
+        Path | None,
+        _tls_option(
+            "Only clients with the key in this file may load models, share memory, or change traces and logs.",
+            "RAYTON_HOME/servers/control.key, made by itself, with another --address than this machine's",
+        ),
+    ] = None,
+    metrics_address: Annotated[
+        str | None, _tls_option("Where metrics are told, without TLS.", "what --address says")
+    ] = None,
 ) -> None:
     """Serve the models of a repository on this machine until Ctrl-C or SIGTERM."""
+    from triton_models.addresses import checked_uri
+    from triton_models.announce import announce
+    from triton_models.server.certificates import tls_cautions
+    from triton_models.server.control_key import open_to_others
     from triton_models.server.errors import StartError
     from triton_models.server.options import ServerOptions
     from triton_models.server.process import NodeServer
     from triton_models.server.register import registered
-    from triton_models.storage import checked_uri
 
     if bulk_lane and gpu:
         raise StartError("--bulk-lane steps back on processors only, not on GPUs; leave out --gpu or --bulk-lane")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     home, names = rayton_home(os.environ), tuple(model) if model else None
+    tls = _tls(tls_cert, tls_key, tls_ca, tls_client_cert, tls_client_key)
+    control_key_file = _control_key_file(control_key_file, address, home)
+    cautions = [*(tls_cautions(tls) if tls is not None else ()), *open_to_others(control_key_file)]
     uri = checked_uri(repository, os.environ.get("AWS_ENDPOINT_URL"))
     try:
         with _follower(uri, cache, names, refresh_s, bulk_lane) as follower:
@@ -113,52 +150,52 @@ def serve(
                 probe=probe,
                 allow_remote=allow_remote,
                 background=bulk_lane,
+                tls=tls,
+                control_key_file=control_key_file,
+                metrics_address=metrics_address,
             )
             start = follower.start if follower else NodeServer.start
             with (
                 _balanced(beside if bulk_lane else None),
-                start(tritonserver or _runtime(gpu), options) as server,
+                start(tritonserver or installed_runtime(gpu), options) as server,
                 registered(home, server.options.grpc_port, str(options.repository.absolute())),
             ):
-                _report(server, follower)
+                announce(server, follower, cautions)
                 _serve_until_stopped(server, follower, REFRESH_S if refresh_s is None else refresh_s)
     except StopRequested:
-        _say("stopped")
-
-
-@runtime_app.command()
-def install(gpu: Gpu = False) -> None:
-    """Install the embedded server; does nothing if it is there."""
-    _say(str(_runtime(gpu).folder))
-
-
-@runtime_app.command()
-def info(gpu: Gpu = False) -> None:
-    """Say where the embedded server is and what it consists of."""
-    from triton_models.server.errors import RuntimeInstallError
-    from triton_models.server.runtime import find_runtime
-
-    runtime = find_runtime(rayton_home(os.environ), gpu=gpu)
-    if runtime is None:
-        raise RuntimeInstallError(
-            f"nothing is installed in {rayton_home(os.environ)}; `rayton runtime install` does it"
-        )
-    _say(f"folder    {runtime.folder}\npython    {runtime.python_version}\npackages  {', '.join(runtime.packages)}")
-
-
-@runtime_app.command()
-def remove() -> None:
-    """Remove every embedded server below RAYTON_HOME."""
-    from triton_models.server.runtime import remove_runtimes
-
-    for folder in remove_runtimes(rayton_home(os.environ), _progress):
-        _say(f"removed {folder}")
+        say("stopped")
 
 
 def _port(given: int | None, usual: int, bulk_lane: bool) -> int:
     if given is not None:
         return given
     return usual + BULK_PORTS if bulk_lane else usual
+
+
+def _tls(
+    cert: Path | None, key: Path | None, ca: Path | None, client_cert: Path | None, client_key: Path | None
+) -> ServerTls | None:
+    from triton_models.server.certificates import ServerTls, own_credentials
+    from triton_models.server.errors import CredentialsError
+
+    if cert is None or key is None:
+        if any((cert, key, ca, client_cert, client_key)):
+            raise CredentialsError("TLS needs both --tls-cert and --tls-key, the server's certificate and its key")
+        return None
+    tls = ServerTls(cert, key, ca, client_cert, client_key)
+    own_credentials(tls)  # before anything is copied or started
+    return tls
+
+
+def _control_key_file(given: Path | None, address: str, home: Path) -> Path | None:
+    """The file of the key for control calls; where other machines reach the server there is always one."""
+    from triton_models.server.control_key import made_control_key, read_control_key
+    from triton_models.server.options import is_loopback
+
+    found = given or (None if is_loopback(address) else made_control_key(home / "servers" / "control.key"))
+    if found is not None:
+        read_control_key(found)
+    return found
 
 
 class StopRequested(BaseException):
@@ -207,29 +244,31 @@ def _balanced(users_url: str | None) -> Iterator[None]:
     if users_url is None:
         yield
         return
+    if "@" in users_url:
+        raise StartError("--beside holds credentials; give HOST:PORT alone, as in localhost:8001")
     with closing(Balancer()) as balancing:
         try:
             why_not = balancing.balance(users_url)
         except ValueError as error:
             raise StartError(f"--beside {users_url} is no address as in localhost:8001: {error}") from error
         if why_not is None:
-            _say(f"{'beside':8} {users_url}: its threads that share a processor move to one where this server runs")
+            say(f"{'beside':8} {users_url}: its threads that share a processor move to one where this server runs")
         else:
-            _say(f"{'caution':8} threads of {users_url} may share a processor while this server runs: {why_not}")
+            say(f"{'caution':8} threads of {users_url} may share a processor while this server runs: {why_not}")
         yield
 
 
 def _serve_until_stopped(server: NodeServer, follower: Follower | None, refresh_s: float) -> None:
     from triton_models.errors import ServerError
+    from triton_models.server.last_words import last_words
 
     try:
         status = _followed(server, follower, refresh_s) if follower and refresh_s else _waited(server)
     except StopRequested:
-        _say(
-            f"stopping: requests in flight have {server.options.exit_timeout_s} s to finish; once more to stop at once"
-        )
+        say(f"stopping: requests in flight have {server.options.exit_timeout_s} s to finish; once more to stop at once")
         raise
-    raise ServerError(f"the server ended by itself with status {status}; its log is {server.options.log_file}")
+    log_file = server.options.log_file
+    raise ServerError(f"the server ended by itself: {last_words(status, log_file)}; its log is {log_file}")
 
 
 def _followed(server: NodeServer, follower: Follower, refresh_s: float) -> int:
@@ -242,68 +281,22 @@ def _followed(server: NodeServer, follower: Follower, refresh_s: float) -> int:
 
 
 def _waited(server: NodeServer, timeout_s: float | None = None) -> int:
-    """The server's exit status, or the request to stop that came before: Python drops what a signal raises while an
-    object is destroyed. Raises TimeoutError."""
-    if StopRequested.came:
-        raise StopRequested
-    return server.wait(timeout_s)
+    """The server's exit status, or the request to stop that came before. Raises TimeoutError.
 
-
-def _runtime(gpu: bool) -> Runtime:
-    from triton_models.server.runtime import ensure_runtime
-
-    return ensure_runtime(rayton_home(os.environ), _progress, gpu=gpu)
-
-
-def _report(server: NodeServer, follower: Follower | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table("model", "version", box=None, pad_edge=False, header_style="bold")
-    for loaded in server.models:
-        table.add_row(loaded.name, loaded.version)
-    console.print(table if server.models else "no model is in the repository yet")
-    for name, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url), ("metrics", server.metrics_url)):
-        console.print(f"{name:8} {url}", soft_wrap=True, highlight=False)
-    if follower is not None:
-        kept = f"{follower.cache.uri} in {follower.cache.folder}"
-        console.print(f"{'copy':8} {kept}", soft_wrap=True, highlight=False)
-    console.print(f"{'log':8} {server.options.log_file}", soft_wrap=True, highlight=False)
-    if server.options.background:
-        console.print(f"{'lane':8} for bulk: it takes only processor time that nobody else wants", soft_wrap=True)
-    else:
-        for name, caution in _cautions(server):
-            console.print(f"{'caution':8} {name}: {caution}", soft_wrap=True, highlight=False, markup=False)
-    console.print("ready; Ctrl-C stops the server")
-
-
-def _cautions(server: NodeServer) -> Iterator[tuple[str, str]]:
-    """What in the live configs makes a model unsafe for online users, with its name."""
-    from tritonclient.grpc import InferenceServerClient
-    from tritonclient.utils import InferenceServerException
-
-    from triton_models.config.cautions import sharing_cautions
-    from triton_models.server import health
-
-    with InferenceServerClient(server.grpc_url) as client:
-        for model in health.current_models(server.models):
-            try:
-                config = health.live_config(client, model)
-            except InferenceServerException as error:
-                yield model.name, f"its config cannot be looked over ({error.message()})"
-                continue
-            for caution in sharing_cautions(config):
-                yield model.name, caution
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+    Python drops what a signal raises while an object is destroyed, and looks at one that comes at the very beginning of
+    a wait when that is over: so no wait is long.
+    """
+    ends_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        if StopRequested.came:
+            raise StopRequested
+        left_s = ends_s - time.monotonic()
+        try:
+            return server.wait(min(left_s, LOOK_S))
+        except TimeoutError:
+            if left_s <= LOOK_S:
+                raise
 
 
 def _say_when(text: str) -> None:
-    _say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} {text}")
+    say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} {text}")

@@ -18,6 +18,11 @@ class RaytonError(Exception):
         return self.message
 
 
+def cut(text: str, most: int = 60) -> str:
+    """What somebody else wrote, no longer than a message bears."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 class CardError(RaytonError):
     """A `card.json` cannot be read, or says something that this release does not understand."""
 

@@ -84,10 +84,9 @@ def delete(store: ObjectStore, keys: Iterable[str], uri: str) -> None:
     """
     import obstore
 
-    with _explained(f"{uri} cannot be deleted from"):
-        for key in keys:
-            with suppress(FileNotFoundError):
-                obstore.delete(store, key)
+    for key in keys:
+        with _explained(f"{uri}: {key!r} cannot be deleted"), suppress(FileNotFoundError):
+            obstore.delete(store, key)
 
 
 @contextmanager
@@ -96,7 +95,7 @@ def _explained(what: str) -> Iterator[None]:
 
     try:
         yield
-    except (BaseError, OSError, ValueError) as error:
+    except (BaseError, OSError, ValueError, TypeError) as error:  # TypeError: obstore takes no key with such letters
         raise StorageError(f"{what}: {shortened(error)}") from error
 
 

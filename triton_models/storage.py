@@ -16,8 +16,10 @@ import pyarrow as pa
 from pyarrow import fs
 
 from triton_models import disk, healing, object_store
+from triton_models.addresses import check_endpoint, checked_uri
 from triton_models.errors import StorageError
 from triton_models.healing import TIMEOUT_S, shortened
+from triton_models.inside import is_inside
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -43,6 +45,8 @@ class ObjectInfo:
 @dataclass(frozen=True)
 class Storage:
     """The folder at `uri`; every path given to a method is relative to it, with `/` between its parts.
+
+    A path that leads out of the folder is a StorageError: it may come from a file that others have written.
 
     Can be pickled, so that workers on other machines open the same folder. Credentials are not part of it: each process
     finds them where the cloud's own tools look, in its environment or its instance's role.
@@ -76,13 +80,18 @@ class Storage:
     def folders(self, path: str = "") -> list[str]:
         """The names of the folders right below `path`, sorted; none if it does not exist."""
         found = self._listed(fs.FileSelector(self._full(path), allow_not_found=True))
-        return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
+        names = (info.base_name for info in found if info.type == fs.FileType.Directory)
+        return sorted(name for name in names if is_inside(name))
 
     def objects(self, *, hidden: bool = False) -> list[ObjectInfo]:
-        """Every file below, at any depth, sorted by path. Names that begin with `.` or `_` only if `hidden`."""
+        """Every file below, at any depth, sorted by path. Names that begin with `.` or `_` only if `hidden`.
+
+        The keys of a bucket are any texts; one with `..` in it is no file of a folder.
+        """
         found = self._listed(fs.FileSelector(self.root, allow_not_found=True, recursive=True))
         objects = [self._object(info) for info in found if info.type == fs.FileType.File]
-        return sorted((one for one in objects if hidden or not _is_hidden(one.path)), key=lambda one: one.path)
+        wanted = [one for one in objects if is_inside(one.path) and (hidden or not _is_hidden(one.path))]
+        return sorted(wanted, key=lambda one: one.path)
 
     def stat(self, path: str) -> ObjectInfo | None:
         """The file at `path`, or None if there is none."""
@@ -109,8 +118,9 @@ class Storage:
         checked; a disk gets a temporary file that is synced and renamed.
         """
         if self.local is not None:
-            disk.write_file(self.local / path, content)
+            disk.write_file(Path(self._full(path)), content)
             return
+        self._full(path)
         if isinstance(content, Path):
             self.healed(lambda: object_store.put_pieces(self._store(), path, content, self.uri), path)
             self._check_size(path, content.stat().st_size)
@@ -124,7 +134,8 @@ class Storage:
         Raises StorageError for a store that does not know conditional writes.
         """
         if self.local is not None:
-            return disk.create_file(self.local / path, content)
+            return disk.create_file(Path(self._full(path)), content)
+        self._full(path)
         if not self._put_new(path, content):
             return False
         if self.healed(lambda: object_store.put_new(self._store(retries=0), path, content, self.uri), path):
@@ -142,7 +153,7 @@ class Storage:
         if found is None:
             raise FileNotFoundError(f"{self.uri}/{source}")
         if self.local is not None:
-            disk.write_file(self.local / target, self.local / source)
+            disk.write_file(Path(self._full(target)), Path(self._full(source)))
             return
         if found.size <= ONE_COPY_BYTES:
             self._asked(lambda: self.filesystem.copy_file(self._full(source), self._full(target)), target)
@@ -158,12 +169,13 @@ class Storage:
 
     def delete(self, *paths: str) -> None:
         """Removes files; it does not matter if they are not there."""
+        whole = [self._full(path) for path in paths]
         if self.local is None:
             self.healed(lambda: object_store.delete(self._store(), paths, self.uri))
             return
         with _explained(self.uri):
-            for path in paths:
-                (self.local / path).unlink(missing_ok=True)
+            for path in whole:
+                Path(path).unlink(missing_ok=True)
 
     def _store(self, retries: int = object_store.RETRIES) -> ObjectStore:
         return object_store.open_store(self.filesystem, self.root, self.endpoint_url, retries)
@@ -209,6 +221,8 @@ class Storage:
             raise StorageError(f"{self.uri}/{path}: {wanted} bytes were sent but the store holds {there}; run again")
 
     def _full(self, path: str) -> str:
+        if path and not is_inside(path):
+            raise StorageError(f"{self.uri}: the path {path!r} leads out of this folder; look who wrote it")
         return f"{self.root}/{path}".rstrip("/") if path else self.root
 
     def _object(self, info: fs.FileInfo) -> ObjectInfo:
@@ -227,6 +241,7 @@ def open_storage(uri: str, endpoint_url: str | None = None, timeout_s: float = T
         return Storage(plain, plain, fs.LocalFileSystem())
     address = endpoint_url or object_store.endpoint(os.environ)
     if plain.startswith("s3://") and address is not None:
+        check_endpoint(address, "endpoint_url" if endpoint_url else "AWS_ENDPOINT_URL")
         return Storage(plain, plain.removeprefix("s3://"), _s3_compatible(address), endpoint_url, timeout_s)
     with _explained(plain):
         # Quoted, because a key may hold what means something in a URI, such as a space or a `?`.
@@ -234,34 +249,9 @@ def open_storage(uri: str, endpoint_url: str | None = None, timeout_s: float = T
     return Storage(plain, root, _s3(region=store.region) if plain.startswith("s3://") else store, timeout_s=timeout_s)
 
 
-def checked_uri(uri: str, endpoint_url: str | None = None) -> str:
-    """The address of a folder as `Storage.uri` has it, an absolute path for one on this machine. Asks no store.
-
-    Raises StorageError for an address that cannot be opened whatever the store says.
-    """
-    scheme, bucket = urlsplit(uri).scheme, urlsplit(uri).netloc
-    if "@" in bucket or ":" in bucket:  # a secret may hold a `/`, which would end the bucket before the `@`
-        raise StorageError(f"a {scheme}:// address holds credentials; take them out and put them in the environment")
-    if scheme in ("", "file"):
-        return str(Path(urlsplit(uri).path if scheme else uri).expanduser().absolute())
-    if scheme not in ("s3", "gs"):
-        raise StorageError(f"{scheme}:// is not supported; use a local path, s3:// or gs://")
-    if scheme == "s3" and endpoint_url is not None:
-        _check_endpoint(endpoint_url)
-    return uri.rstrip("/")
-
-
 _CONNECT_S = 3.0
 _SILENCE_S = 15.0
 """How long a store may send nothing before a request is taken for lost; it copies gigabytes in one request."""
-
-
-def _check_endpoint(endpoint_url: str) -> None:
-    endpoint = urlsplit(endpoint_url)
-    if "@" in endpoint_url:
-        raise StorageError("endpoint_url holds credentials; take them out and put them in the environment")
-    if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
-        raise StorageError(f"endpoint_url {endpoint_url!r} is not an address such as http://127.0.0.1:9000")
 
 
 def _s3_compatible(endpoint_url: str) -> fs.S3FileSystem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,13 +45,12 @@ def given_cases(file: str, source: Source, max_batch_size: int, option: str = "-
 def _read(path: Path, option: str) -> Columns:
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                columns = {name: list(arrays[name][:MOST_ROWS]) for name in arrays.files}
+            columns = _arrays(path)
         else:
             with pq.ParquetFile(path) as file:
                 table = pa.Table.from_batches(_first(file), schema=file.schema_arrow)
             columns = {name: table[name].to_pylist() for name in table.column_names}
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise SourceError(f"{option} {path} cannot be read as Parquet or .npz: {error}") from error
     counts = {name: len(values) for name, values in columns.items()}
     if not counts or min(counts.values()) == 0:
@@ -59,6 +59,14 @@ def _read(path: Path, option: str) -> Columns:
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise SourceError(f"{option} {path}: the arrays differ in their number of rows: {told}")
     return columns
+
+
+def _arrays(path: Path) -> Columns:
+    with path.open("rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        return {name: list(arrays[name][:MOST_ROWS]) for name in arrays.files}
 
 
 def _first(file: pq.ParquetFile) -> list[pa.RecordBatch]:

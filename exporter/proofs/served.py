@@ -17,6 +17,7 @@ from exporter.proofs.parity import Answer
 from triton_models.config.pbtxt import to_pbtxt
 from triton_models.config.tensors import outputs_of
 from triton_models.repository import layout
+from triton_models.server.channel import open_client
 from triton_models.server.errors import BrokenModelError
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
@@ -24,7 +25,6 @@ from triton_models.server.runtime import Runtime
 from triton_models.tensors import dtype_of_numpy
 
 REQUEST_TIMEOUT_S = 300.0
-_CHANNEL = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def served(version: Path, config: ModelConfig, runtime: Runtime) -> Iterator[Ans
     except BrokenModelError as error:
         reason = str(error).partition("; its log is")[0]  # which is gone in a moment
         raise ExportError(f"a real Triton does not take the model: {reason}. Nothing was published") from error
-    with server, InferenceServerClient(server.grpc_url, channel_args=_CHANNEL) as client:
+    with server, open_client(server.grpc_url, server.credentials) as client:
         scalars = {spec.name for spec in outputs_of(config) if spec.shape == ()}
         yield lambda inputs: _infer(client, config.name, inputs, scalars)
 

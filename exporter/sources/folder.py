@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from exporter.errors import SourceError
+from triton_models.inside import is_inside
+from triton_models.typed_json import loads
 
 Kind = Literal["encoder", "classifier", "tagger", "image encoder", "image classifier"]
 
@@ -18,7 +19,8 @@ TASKS: dict[str, Kind] = {
 }
 IMAGE_KINDS = ("image encoder", "image classifier")
 ENCODES = ("Model", "ForMaskedLM", "ForPreTraining")
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+INDEX = "model.safetensors.index.json"
+WEIGHTS = ("model.safetensors", INDEX)
 PREPROCESSOR = "preprocessor_config.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
@@ -26,7 +28,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object out of a file; empty if there is no such file. Raises SourceError."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = loads(path.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError as error:
@@ -47,7 +49,11 @@ def refuse_remote_code(folder: Path) -> None:
 
 
 def refuse_pickle(folder: Path) -> None:
-    """Raises SourceError unless the weights are there as safetensors."""
+    """Raises SourceError unless the weights are there as safetensors, all of them in this folder."""
+    shards = read_json(folder / INDEX).get("weight_map", {})
+    for shard in shards.values() if isinstance(shards, dict) else [shards]:
+        if not (isinstance(shard, str) and is_inside(shard) and shard.endswith(".safetensors")):
+            raise SourceError(f"{folder / INDEX} names {shard!r}, which is no safetensors file of this folder")
     if any((folder / name).is_file() for name in WEIGHTS):
         return
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from exporter.errors import SourceError, first_line
 from exporter.sources.folder import WEIGHTS
+from triton_models.inside import is_inside
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@\w[\w./-]*)?", re.ASCII)
 _FILES = (".onnx", ".pt2", ".py")
 FETCHED = ("*.json", "*.safetensors", "*.txt")
 """Configs, tokenizers and weights that cannot run code; pickles stay where they are."""
@@ -18,7 +19,7 @@ OTHER_FORMATS = ("onnx/*", "openvino/*")
 
 def looks_like_hub_id(text: str) -> bool:
     """Whether a source is `owner/name` or `owner/name@revision` and nothing that lies on this machine."""
-    return _ID.fullmatch(text) is not None and not text.endswith(_FILES) and not Path(text).exists()
+    return _ID.fullmatch(text) is not None and is_inside(text) and not text.endswith(_FILES) and not Path(text).exists()
 
 
 def download(text: str, *, trust_remote_code: bool = False) -> tuple[Path, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from exporter.sources.onnx_target import fitted
 from exporter.target import DEFAULT_TARGET, Target
 from triton_models.card import TensorPreparation
 from triton_models.config.model import MODEL_FILE
+from triton_models.inside import is_inside
 from triton_models.tensors import TensorSpec, dtype_of_onnx
 
 LENGTHS = (8, 13, 32)
@@ -171,10 +173,21 @@ def _label(length: int | None) -> str:
 def _data_files(model: onnx.ModelProto) -> set[str]:
     """The files beside the model that hold its weights; none may lie outside its folder."""
     found = set()
-    for tensor in model.graph.initializer:
+    for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            place = next(entry.value for entry in tensor.external_data if entry.key == "location")
-            if Path(place).is_absolute() or ".." in Path(place).parts:
+            place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+            if not is_inside(place):
                 raise SourceError(f"the weights of {tensor.name} lie in {place}, outside the folder of the model")
             found.add(place)
     return found
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """All of a model, wherever they are: constants, attributes of nodes, inner graphs, functions."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for one in value if field.is_repeated else [value]:
+                yield from _tensors(one)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from exporter.errors import SourceError
 from exporter.sources.folder import read_json
+from triton_models.inside import is_inside
+from triton_models.typed_json import loads
 
 OWNER = "sentence_transformers."
 MODULES = "modules.json"
@@ -99,9 +101,17 @@ def _listed(folder: Path) -> list[Step] | None:
     if not path.is_file():
         return None
     try:
-        return [Step(_kind(folder, one["type"]), folder / one["path"]) for one in json.loads(path.read_text("utf-8"))]
+        return [Step(_kind(folder, one["type"]), _inner(folder, one["path"])) for one in loads(path.read_bytes())]
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{path} is not a list of modules: {error}") from error
+
+
+def _inner(folder: Path, path: Any) -> Path:
+    if not isinstance(path, str):
+        raise TypeError(f"the path {path!r} is no text")
+    if path and not is_inside(path):
+        raise SourceError(f"{folder / MODULES} names {path!r}, which is outside the folder of the model")
+    return folder / path
 
 
 def _kind(folder: Path, written: str) -> str:

@@ -6,13 +6,19 @@ import json
 from typing import Any
 
 from ray_pipeline.errors import OutputError
+from ray_pipeline.output.explained import explained
 from ray_pipeline.output.fingerprint import Fingerprint, as_earlier
 from ray_pipeline.plan import Plan
 from ray_pipeline.spec import JobSpec
+from triton_models.errors import cut
 from triton_models.storage import Storage
+from triton_models.typed_json import loads
 
 JOB_FILE = "_job.json"
 PLAN_FILE = "_plan.parquet"
+
+_LONGEST = 500
+"""A value that differs is told up to so many characters."""
 
 
 def read_claim(output: Storage) -> Fingerprint | None:
@@ -21,9 +27,8 @@ def read_claim(output: Storage) -> Fingerprint | None:
     Raises OutputError if the folder holds something that no job wrote.
     """
     try:
-        claim: Any = json.loads(output.read(JOB_FILE))
-        if not isinstance(claim, dict) or "models" not in claim:
-            raise ValueError("it names no models")
+        with explained(output, JOB_FILE, "is not readable", "choose another folder"):
+            return _fingerprint_of(loads(output.read(JOB_FILE)))
     except FileNotFoundError:
         strangers = output.objects()
         if strangers:
@@ -32,9 +37,13 @@ def read_claim(output: Storage) -> Fingerprint | None:
                 "choose an empty or a new folder"
             ) from None
         return None
-    except ValueError as error:
-        raise OutputError(f"{output.uri}/{JOB_FILE} is not readable ({error}); choose another folder") from error
-    return claim
+
+
+def _fingerprint_of(found: Any) -> Fingerprint:
+    models = found.get("models") if isinstance(found, dict) else None
+    if isinstance(models, list) and all(isinstance(one, dict) and {"name", "version"} <= one.keys() for one in models):
+        return dict(found)
+    raise ValueError("it does not say which models")
 
 
 def claim(output: Storage, fingerprint: Fingerprint) -> None:
@@ -66,9 +75,10 @@ def check_job(output: Storage, found: Fingerprint, spec: JobSpec) -> None:
 
 
 def read_plan(output: Storage) -> Plan | None:
-    """The plan that an earlier run left, or None."""
+    """The plan that an earlier run left, or None. Raises OutputError for one that cannot be read."""
     try:
-        return Plan.from_bytes(output.read(PLAN_FILE))
+        with explained(output, PLAN_FILE, "is no plan of a job", "use a new output folder"):
+            return Plan.from_bytes(output.read(PLAN_FILE))
     except FileNotFoundError:
         return None
 
@@ -84,4 +94,5 @@ def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
         return [
             line for key in keys for line in _differences(found.get(key), wanted.get(key), f"{name}.{key}".lstrip("."))
         ]
-    return [] if found == wanted else [f"{name}: there {json.dumps(found)}, here {json.dumps(wanted)}"]
+    there, here = (cut(json.dumps(one), _LONGEST) for one in (found, wanted))
+    return [] if found == wanted else [f"{cut(name)}: there {there}, here {here}"]

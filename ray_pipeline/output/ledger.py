@@ -5,18 +5,18 @@ The parts themselves are the truth: a part that no ledger knows, or that has ano
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
+from ray_pipeline.output.explained import explained
 from ray_pipeline.sinks.part import PartResult
 from triton_models.errors import StorageError
 from triton_models.storage import Storage
+from triton_models.typed_json import dumps, loads, reader_of
 
 FOLDER = "_ledger"
 _FLUSH_S = 10.0
@@ -67,13 +67,9 @@ class Ledger:
         self._flushed_s = self._now()
 
     def _write(self, results: Sequence[PartResult], forgotten: Sequence[str], seconds: float) -> None:
-        page = {
-            "seconds": seconds,
-            "rows": sum(self._again.get(one.chunk, one.scored + one.rejected) for one in results),
-            "parts": [asdict(result) for result in results],
-            "forgotten": forgotten,
-        }
-        self._output.write(f"{FOLDER}/{self._run}-{self._flushed:06}.json", json.dumps(page).encode())
+        rows = sum(self._again.get(one.chunk, one.scored + one.rejected) for one in results)
+        page = Page(seconds, rows, tuple(results), tuple(forgotten))
+        self._output.write(f"{FOLDER}/{self._run}-{self._flushed:06}.json", dumps(page).encode())
         self._flushed += 1
 
 
@@ -81,10 +77,9 @@ def known(output: Storage, sizes: Mapping[str, int]) -> dict[str, PartResult]:
     """What the ledgers say of the committed chunks, whose data parts have these sizes in bytes."""
     found: dict[str, PartResult] = {}
     for page in _pages(output):
-        for chunk in page["forgotten"]:
+        for chunk in page.forgotten:
             found.pop(chunk, None)
-        for noted in page["parts"]:
-            result = PartResult(**noted)
+        for result in page.parts:
             if sizes.get(result.chunk) == result.bytes:
                 found[result.chunk] = result
     return found
@@ -94,18 +89,36 @@ def rows_per_s(output: Storage) -> float | None:
     """The pace of the last minute or so that a run was working, start-up left out; None if it is not known yet."""
     rows, seconds = 0, 0.0
     for path in reversed(_paths(output)):
-        page = json.loads(output.read(path))
-        rows += page["rows"]
-        seconds += page["seconds"]
+        page = _page(output, path)
+        rows += page.rows
+        seconds += page.seconds
         if seconds > _PACE_S:
             break
     return rows / seconds if seconds > _FLUSH_S / 2 else None
 
 
-def _pages(output: Storage) -> list[Any]:
+@dataclass(frozen=True)
+class Page:
+    """One object of a ledger."""
+
+    seconds: float
+    rows: int
+    parts: tuple[PartResult, ...]
+    forgotten: tuple[str, ...]
+
+
+_READ = reader_of(Page)
+
+
+def _pages(output: Storage) -> list[Page]:
     """All that was noted, the oldest first."""
     with ThreadPoolExecutor(_PAGES_AT_ONCE) as pool:
-        return [json.loads(content) for content in pool.map(output.read, _paths(output))]
+        return list(pool.map(lambda path: _page(output, path), _paths(output)))
+
+
+def _page(output: Storage, path: str) -> Page:
+    with explained(output, path, "is no page of a ledger", "delete it: what it said is counted again"):
+        return _READ(loads(output.read(path)))
 
 
 def _paths(output: Storage) -> list[str]:

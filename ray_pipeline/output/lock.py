@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ray_pipeline.errors import OutputError
+from ray_pipeline.output.explained import explained
 from triton_models.errors import StorageError
 from triton_models.storage import Storage
+from triton_models.typed_json import dumps, loads, reader_of
 
 FOLDER = "_lock"
 BEAT_S = 5.0
@@ -35,6 +37,10 @@ class Holder:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+_READ = reader_of(Holder)
+_LOCK = re.compile(r"([0-9]{6,18})\.json")
 
 
 @contextmanager
@@ -127,12 +133,14 @@ def _holds(output: Storage, number: int, myself: Holder) -> bool:
 
 
 def _newest(output: Storage) -> int:
-    return max((int(one.path.removesuffix(".json")) for one in output.at(FOLDER).objects()), default=0)
+    names = (_LOCK.fullmatch(one.path) for one in output.at(FOLDER).objects())
+    return max((int(name[1]) for name in names if name), default=0)
 
 
 def _read(output: Storage, number: int) -> Holder | None:
     try:
-        return Holder(**json.loads(output.read(_path(number))))
+        with explained(output, _path(number), "is no lock of a run", "delete it if no run works on this folder"):
+            return _READ(loads(output.read(_path(number))))
     except FileNotFoundError:
         return None
 
@@ -142,7 +150,7 @@ def _path(number: int) -> str:
 
 
 def _content(myself: Holder) -> bytes:
-    return json.dumps(asdict(myself)).encode()
+    return dumps(myself).encode()
 
 
 def _myself() -> Holder:

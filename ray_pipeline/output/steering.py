@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from ray_pipeline.errors import OutputError
 from ray_pipeline.output.claim import JOB_FILE
+from ray_pipeline.output.explained import explained
 from triton_models.storage import Storage, open_storage
+from triton_models.typed_json import Within, loads, reader_of
 
 STEERING_FILE = "_steering.json"
 
@@ -18,21 +21,19 @@ class Steering:
     """Whether the job is paused, and how many of its batches may be in flight at each node (None: no limit by hand)."""
 
     paused: bool = False
-    most_in_flight: int | None = None
+    most_in_flight: Annotated[int, Within(0, math.inf)] | None = None
+
+
+_READ = reader_of(Steering)
 
 
 def read_steering(output: Storage) -> Steering:
     """What was said last; nothing at first. Raises OutputError if it cannot be understood."""
     try:
-        found = json.loads(output.read(STEERING_FILE))
+        with explained(output, STEERING_FILE, "is not readable", "delete it"):
+            return _READ(loads(output.read(STEERING_FILE)))
     except FileNotFoundError:
         return Steering()
-    except ValueError as error:
-        raise OutputError(f"{output.uri}/{STEERING_FILE} is not readable ({error}); delete it") from error
-    match found:
-        case {"paused": bool(paused), "most_in_flight": None | int() as most} if most is None or most >= 0:
-            return Steering(paused, most)
-    raise OutputError(f"{output.uri}/{STEERING_FILE} makes no sense ({found}); delete it")
 
 
 def steer(uri: str, endpoint_url: str | None, **changes: Any) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from ray_pipeline.chunk import Chunk
 from ray_pipeline.errors import OutputError
 from ray_pipeline.output import ledger, parts
+from ray_pipeline.output.explained import explained
 from ray_pipeline.plan import Plan
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.part import DATA, REJECTED, PartResult, read_result
 from triton_models.storage import Storage
+from triton_models.typed_json import dumps, loads, reader_of
 
 SUCCESS_FILE = "_SUCCESS"
 _PARTS_AT_ONCE = 16
@@ -29,10 +30,21 @@ class Totals:
     parts: int
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """`_SUCCESS`."""
+
+    totals: Totals
+    parts: tuple[PartResult, ...]
+
+
+_READ = reader_of(Manifest)
+
+
 def read_success(output: Storage) -> Totals | None:
-    """The totals of a complete job, or None while it is not complete."""
+    """The totals of a complete job, or None while it is not complete. Raises OutputError if they cannot be read."""
     try:
-        return Totals(**json.loads(output.read(SUCCESS_FILE))["totals"])
+        return _manifest(output).totals
     except FileNotFoundError:
         return None
 
@@ -40,10 +52,15 @@ def read_success(output: Storage) -> Totals | None:
 def read_manifest(output: Storage) -> dict[str, PartResult]:
     """What `_SUCCESS` says of each chunk, by its id. Raises OutputError if the job is not complete."""
     try:
-        found = json.loads(output.read(SUCCESS_FILE))["parts"]
+        found = _manifest(output).parts
     except FileNotFoundError as error:
         raise OutputError(f"{output.uri} has no {SUCCESS_FILE}: its job is not complete; run it again") from error
-    return {one["chunk"]: PartResult(**one) for one in found}
+    return {one.chunk: one for one in found}
+
+
+def _manifest(output: Storage) -> Manifest:
+    with explained(output, SUCCESS_FILE, "is not what a job wrote", "delete it and run the job again"):
+        return _READ(loads(output.read(SUCCESS_FILE)))
 
 
 def withdraw(output: Storage) -> None:
@@ -69,8 +86,7 @@ def finish(output: Storage, sink: Sink, plan: Plan, results: Iterable[PartResult
     totals = Totals(
         plan.rows, sum(part.scored for part in found), sum(part.rejected for part in found), len(plan.chunks)
     )
-    manifest = {"totals": asdict(totals), "parts": [asdict(part) for part in found]}
-    output.write(SUCCESS_FILE, json.dumps(manifest).encode())
+    output.write(SUCCESS_FILE, dumps(Manifest(totals, tuple(found))).encode())
     return totals
 
 

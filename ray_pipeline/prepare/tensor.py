@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ray_pipeline.rejection import Rejection, Rejections
+from triton_models.errors import cut
 from triton_models.tensors import TensorSpec
 
 
@@ -109,5 +110,4 @@ def _became_infinite(array: np.ndarray[Any, Any], converted: np.ndarray[Any, Any
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return cut(repr(value))

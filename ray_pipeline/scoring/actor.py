@@ -17,13 +17,17 @@ from ray_pipeline.models import JobModel
 from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, staged
 from ray_pipeline.retry import waited_for
 from ray_pipeline.scoring.model import NONFINITE, ModelScorer
+from ray_pipeline.sections import OnNonfinite
 from ray_pipeline.sharing.lane import Manners, lane_of
-from ray_pipeline.spec import OnNonfinite
+from ray_pipeline.telemetry.course import Laps, course_of
+from ray_pipeline.telemetry.meter import RayMeter, node_address
+from ray_pipeline.telemetry.tally import Tally
 from ray_pipeline.transport.base import WantedTransport
 from ray_pipeline.transport.choose import open_transport
 from triton_models.config.instances import instances
 from triton_models.config.tensors import inputs_of, outputs_of
 from triton_models.errors import RaytonError
+from triton_models.server.credentials import NONE, Credentials
 
 if TYPE_CHECKING:
     from ray_pipeline.roll import Roll  # needs Ray, which those who only score chunks do not
@@ -32,13 +36,18 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Scoring:
     """How an actor scores: how long a server that does not answer is waited for, how batches reach it, what becomes of
-    a row whose answer holds NaN or infinite numbers, and the job's manners where online users have the server too.
+    a row whose answer holds NaN or infinite numbers, the job's manners where online users have the server too, and what
+    the server gets to see of its client. `job` is the name that its metrics have; a `traced` job keeps every batch for
+    its trace.
     """
 
     timeout_s: float
     transport: WantedTransport = "auto"
     on_nonfinite: OnNonfinite = "reject"
     manners: Manners | None = None
+    credentials: Credentials = NONE
+    job: str = ""
+    traced: bool = False
 
 
 class Scorer:
@@ -55,8 +64,10 @@ class Scorer:
         self._fail_on_nonfinite = scoring.on_nonfinite == "fail"
         self._scorers: list[ModelScorer] = []
         self._obstacle: RaytonError | None = None
+        self._node = node_address()
+        self._tally = Tally(RayMeter(scoring.job, self._node), each=scoring.traced)
         try:
-            self._scorers = connected_scorers(models, find_server(), scoring)
+            self._scorers = connected_scorers(models, find_server(), scoring, self._tally)
         except ServerAwayError as error:
             self._obstacle = self._left(error)
         except RaytonError as error:
@@ -73,10 +84,13 @@ class Scorer:
         """
         if self._obstacle is not None:
             raise self._obstacle
+        laps = Laps()
         try:
-            return score_chunk(table, self._scorers, fail_on_nonfinite=self._fail_on_nonfinite)
+            scored = score_chunk(table, self._scorers, fail_on_nonfinite=self._fail_on_nonfinite)
         except ServerAwayError as error:
             raise self._left(error) from error
+        course = replace(course_of(table), node=self._node, score=laps.lap(), batches=self._tally.taken())
+        return course.on(scored)
 
     def _left(self, error: ServerAwayError) -> ServerAwayError:
         """Ends this process if another node can do its work; otherwise gives the error that tells why none can."""
@@ -87,20 +101,22 @@ class Scorer:
         return self._roll.leave(error) if self._roll is not None else error
 
 
-def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring) -> list[ModelScorer]:
-    """A scorer for each model over one connection to a server.
+def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring, tally: Tally) -> list[ModelScorer]:
+    """A scorer for each model over one connection to a server; the `tally` hears of all batches.
 
     Raises FatalError if the server is not ready in time, or serves other tensors than the cards say.
     """
     timeout_s, keep = scoring.timeout_s, scoring.on_nonfinite == "keep"
-    transport = open_transport(address, scoring.transport, timeout_s)
+    transport = open_transport(address, scoring.transport, timeout_s, scoring.credentials)
     waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
     live = [waited_for(partial(transport.config, model.name, model.version, timeout_s), timeout_s) for model in models]
     served = [_as_served(model, config, transport.address) for model, config in zip(models, live, strict=True)]
     if scoring.manners is None:
-        return [ModelScorer(model, transport, timeout_s, keep_nonfinite=keep) for model in served]
-    lane = lane_of(transport, scoring.manners, max(1, min(map(instances, live))))
-    return [ModelScorer(model, lane.transport, timeout_s, keep_nonfinite=keep, lane=lane) for model in served]
+        return [ModelScorer(model, transport, timeout_s, tally=tally, keep_nonfinite=keep) for model in served]
+    lane = lane_of(transport, scoring.manners, max(1, min(map(instances, live))), scoring.credentials, tally)
+    return [
+        ModelScorer(model, lane.transport, timeout_s, tally=tally, keep_nonfinite=keep, lane=lane) for model in served
+    ]
 
 
 def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer], *, fail_on_nonfinite: bool = False) -> pa.Table:

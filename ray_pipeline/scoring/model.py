@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from ray_pipeline.scoring.inputs import Inputs, inputs_of
 from ray_pipeline.scoring.watch import QueueWatch
 from ray_pipeline.scoring.window import Trip, Window
 from ray_pipeline.sharing.lane import OPEN, Lane
+from ray_pipeline.telemetry.tally import Tally
 from ray_pipeline.transport.base import Pending, Request, Tensors, Transport
 
 NONFINITE = "NonFiniteAnswer"
@@ -50,6 +52,8 @@ class _Sent:
     request: Request
     pending: Pending
     in_flight: int
+    permit_s: float
+    ended: SimpleQueue[float]
 
 
 class ModelScorer:
@@ -57,7 +61,8 @@ class ModelScorer:
 
     `timeout_s` is how long a server that does not answer is waited for. A row whose answer is not finite is refused
     unless `keep_nonfinite`. How many batches are at the server at once is learned, and kept from chunk to chunk. The
-    `lane` says how many rows of a batch may go at once where others use the server too.
+    `lane` says how many rows of a batch may go at once where others use the server too. The `tally`
+    hears of each batch.
     """
 
     def __init__(
@@ -66,12 +71,14 @@ class ModelScorer:
         transport: Transport,
         timeout_s: float,
         *,
+        tally: Tally | None = None,
         keep_nonfinite: bool = False,
         lane: Lane = OPEN,
     ) -> None:
         self._watch = QueueWatch(transport, model.name, model.version)
         self._model, self._transport, self._timeout_s = model, transport, timeout_s
         self._keep_nonfinite, self._lane = keep_nonfinite, lane
+        self._tally = tally or Tally()
         self._refusals_in_a_row = 0
         self._answered_before: Request | None = None
 
@@ -136,7 +143,12 @@ class ModelScorer:
         return Request(self._model.name, self._model.version, inputs.tensors(rows), tuple(self._model.results))
 
     def _sent(self, rows: Rows, request: Request, in_flight: int) -> _Sent:
-        return _Sent(rows, request, self._transport.send(request), in_flight)
+        asked_s, ended = time.monotonic(), SimpleQueue[float]()
+        pending = self._transport.send(request)
+        permit_s = pending.sent_s - asked_s
+        pending.when_answered(lambda took_s, _: ended.put(took_s))
+        self._tally.sent(self._model.name, len(rows), request.size_bytes, permit_s)
+        return _Sent(rows, request, pending, in_flight, permit_s, ended)
 
     def _settled(self, inputs: Inputs, sent: _Sent) -> Iterator[tuple[Rows, Tensors | RefusedError]]:
         """Waits for a batch; one that is refused is sent again in halves until the guilty rows stand alone."""
@@ -157,8 +169,13 @@ class ModelScorer:
         try:
             answer = sent.pending.result()
         except RetryableError:
+            self._tally.sent_again(self._model.name)
             deaths = _DEATHS if len(sent.rows) == 1 else 1
             return sent_again(self._transport, sent.request, self._timeout_s, deaths)
+        except RefusedError:
+            self._tally.refused(self._model.name)
+            raise
+        self._tally.answered(self._model.name, len(sent.rows), sent.ended.get(), sent.permit_s)
         self._watch.answered(Trip(time.monotonic() - sent.pending.sent_s, sent.in_flight))
         return answer
 

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.sharing.fair import Terms, Turns
-from ray_pipeline.sharing.limit import Bound, Bounds, Limit, Outcome
-from ray_pipeline.sharing.messages import Granted, Hello, Message, MessageError, Steer
+from ray_pipeline.sharing.limit import Bound, Bounds, Limit
+from ray_pipeline.sharing.messages import Canary, Granted, Hello, Message, MessageError, Steer
 from ray_pipeline.sharing.permits import Held, Ledger
 
 ASK_EVERY_S = 0.02
@@ -73,6 +74,7 @@ class Allotment:
         self._new_control, self._tell, self._note, self._model_of = new_control, tell, note, model_of
         self._control: Control | None = None
         self._asked: Control | None = None
+        self._asked_in_silence = False
         self._ask_at_s = 0.0
         self._model = ""
         self._found = Limit(0, 0.0, "nothing is known yet")
@@ -152,6 +154,7 @@ class Allotment:
             return None
         self._control.canary_sent(now_s)
         self._asked = self._control
+        self._asked_in_silence = self._limit.in_flight == 0
         return next(iter(self._jobs.values())).canary
 
     def canary_answered(self, now_s: float, latency_s: float | None) -> None:
@@ -159,6 +162,9 @@ class Allotment:
         if self._asked is self._control and self._control is not None:
             self._control.canary_answered(now_s, latency_s)
             self._ask_at_s = now_s
+            if latency_s is not None:
+                for holder in self._holders:
+                    self._tell(holder, Canary(latency_s, self._asked_in_silence))
 
     def counted(self, now_s: float, requests: int) -> None:
         """The server has answered so many requests since it was started."""

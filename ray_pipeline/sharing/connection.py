@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from ray_pipeline.errors import FatalError, RetryableError
 from ray_pipeline.sharing.messages import Message, encoded, parsed
+from triton_models.server.credentials import NONE, Credentials, to_word
 
 _PEER = struct.Struct("3i")  # struct ucred: process, user, group
 
@@ -44,15 +45,17 @@ class Connection:
         self._lines = connected.makefile("rb")
 
     @classmethod
-    def open(cls, address: str, home: Path, linger_s: float, timeout_s: float) -> Connection:
-        """Connects to the limiter of an address; starts it if it is not there.
+    def open(
+        cls, address: str, home: Path, linger_s: float, timeout_s: float, credentials: Credentials = NONE
+    ) -> Connection:
+        """Connects to the limiter of an address; starts it if it is not there, with what it shows to its server.
 
         Raises RetryableError if it could not be started in `timeout_s`, FatalError if its name is another user's or its
         log cannot be written.
         """
         found = cls._open(address)
         if found is None:
-            _start(address, home, linger_s, timeout_s)
+            _start(address, home, linger_s, timeout_s, credentials)
             found = cls._open(address)
         if found is None:
             raise RetryableError(f"the limiter of {address} was started and is gone; see {log_file_of(address, home)}")
@@ -99,10 +102,10 @@ class Connection:
         self._socket.close()
 
 
-def _start(address: str, home: Path, linger_s: float, timeout_s: float) -> None:
+def _start(address: str, home: Path, linger_s: float, timeout_s: float, credentials: Credentials) -> None:
     """Starts a limiter; it is no child of this process, nor in its session: it does not end with it."""
     log_file = log_file_of(address, home)
-    words = ["-P", "-m", "ray_pipeline.sharing.limiter", address, str(log_file), str(linger_s)]
+    words = ["-P", "-m", "ray_pipeline.sharing.limiter", address, str(log_file), str(linger_s), to_word(credentials)]
     with _opened(log_file) as log:
         began = log.tell()
         try:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.sharing.budget import batch_budget_s
-from ray_pipeline.sharing.limit import UNLIMITED, Bound, Bounds, Limit, Outcome
+from ray_pipeline.sharing.limit import UNLIMITED, Bound, Bounds, Limit
 from ray_pipeline.sharing.patience import Patience
 from ray_pipeline.sharing.regimes import LEAST_RATE, Regime, Regimes
 from ray_pipeline.sharing.trim import Trim

@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 import threading
 
-from ray_pipeline.sharing.limit import UNLIMITED, Limit, Outcome
+from ray_pipeline.outcome import Outcome
+from ray_pipeline.sharing.limit import UNLIMITED, Limit
+from ray_pipeline.sharing.listener import Listener
 
 PAUSED = Limit(0, 0.0, "paused by hand")
 
 
 class Gate:
-    """Open, until it is steered; all its methods may be called from any thread. A permit is the gate itself."""
+    """Open, until it is steered; all its methods may be called from any thread. A permit is the gate itself.
 
-    def __init__(self) -> None:
+    The `listener` hears of each limit.
+    """
+
+    def __init__(self, listener: Listener) -> None:
         self._changed = threading.Condition()
+        self._listener = listener
         self._limit = _open(UNLIMITED)
+        listener.limited(self._limit)
         self._in_flight = 0
 
     @property
@@ -28,6 +35,7 @@ class Gate:
         with self._changed:
             self._limit = PAUSED if paused else _open(UNLIMITED if most_in_flight is None else most_in_flight)
             self._changed.notify_all()
+        self._listener.limited(self._limit)
 
     def take(self, expected_s: float) -> Gate:
         """Waits until another batch may be in flight."""

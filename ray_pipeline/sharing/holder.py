@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ray_pipeline.errors import FatalError, RetryableError
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.sharing.connection import Connection, log_file_of
-from ray_pipeline.sharing.limit import Limit, Outcome
-from ray_pipeline.sharing.messages import Give, Granted, Hello, MessageError, Steer, Take
+from ray_pipeline.sharing.limit import Limit
+from ray_pipeline.sharing.listener import Listener
+from ray_pipeline.sharing.messages import Canary, Give, Granted, Hello, MessageError, Steer, Take
 from ray_pipeline.sharing.permits import PermitError
+from triton_models.server.credentials import NONE, Credentials
 
 LINGER_S = 3.0
 PATIENCE_S = 20.0
@@ -48,9 +50,10 @@ class Holder:
     """A job's connection to the limiter of a node server; all its methods may be called from any thread.
 
     The limiter is started if it is not there. When it dies, nobody gets a permit until there is another, which hears of
-    the permits in use. `home` is Rayton's folder, for the limiter's log; `told` hears of each limit, from any
-    thread; `linger_s` is how long a limiter that is started here stays after its last holder. Raises FatalError if
-    there is no limiter to be had in `patience_s`; later, `take` raises it.
+    the permits in use. `home` is Rayton's folder, for the limiter's log; the `listener` hears what the limiter says;
+    `linger_s` is how long a limiter that is started here stays after its last holder. Raises FatalError if there is
+    no limiter to be had in `patience_s`; later, `take` raises it. `credentials` are for a limiter that is started here
+    to show to the server.
     """
 
     def __init__(
@@ -58,13 +61,14 @@ class Holder:
         address: str,
         hello: Hello,
         home: Path,
+        listener: Listener,
         *,
-        told: Callable[[Limit], None] = lambda _: None,
         linger_s: float = LINGER_S,
         patience_s: float = PATIENCE_S,
+        credentials: Credentials = NONE,
     ) -> None:
-        self._address, self._hello, self._home, self._told = address, hello, home, told
-        self._linger_s, self._patience_s = linger_s, patience_s
+        self._address, self._hello, self._home, self._listener = address, hello, home, listener
+        self._linger_s, self._patience_s, self._credentials = linger_s, patience_s, credentials
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._asked: dict[int, _Asked] = {}
@@ -164,6 +168,8 @@ class Holder:
                     lived = True
                 elif isinstance(message, Limit):
                     self._follow(message)
+                elif isinstance(message, Canary):
+                    self._listener.canary(message.took_s, silent=message.silent)
                 else:
                     raise MessageError(f"{type(message).__name__} is not for a holder")
         except MessageError as error:
@@ -172,7 +178,7 @@ class Holder:
 
     def _follow(self, limit: Limit) -> None:
         self._limit = limit
-        self._told(limit)
+        self._listener.limited(limit)
 
     def _granted(self, number: int) -> None:
         with self._lock:
@@ -197,7 +203,7 @@ class Holder:
                 raise
 
     def _register(self, timeout_s: float) -> Limit:
-        connection = Connection.open(self._address, self._home, self._linger_s, timeout_s)
+        connection = Connection.open(self._address, self._home, self._linger_s, timeout_s, self._credentials)
         with self._lock:
             self._connection = connection
             connection.send(replace(self._hello, held=tuple(self._held)), *([self._steer] if self._steer else []))

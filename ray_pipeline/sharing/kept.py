@@ -9,6 +9,7 @@ from pathlib import Path
 from ray_pipeline.sharing.connection import Connection
 from ray_pipeline.sharing.holder import AGAIN_S, LINGER_S, PATIENCE_S
 from triton_models.errors import RaytonError
+from triton_models.server.credentials import NONE, Credentials
 
 
 class KeptLimiter:
@@ -21,16 +22,16 @@ class KeptLimiter:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._wanted: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[tuple[str, Credentials] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="limiter", daemon=True)
         self._thread.start()
 
-    def keep(self, address: str) -> None:
+    def keep(self, address: str, credentials: Credentials = NONE) -> None:
         """From now on there is a limiter of the server at this address. If none can be had, actors say so."""
-        self._wanted.put(address)
+        self._wanted.put((address, credentials))
 
     def close(self) -> None:
         """The limiter may end, after its last holder."""
@@ -42,11 +43,12 @@ class KeptLimiter:
         self._thread.join()
 
     def _run(self) -> None:
-        if (address := self._wanted.get()) is None:
+        if (wanted := self._wanted.get()) is None:
             return
+        address, credentials = wanted
         while not self._over.is_set():
             try:
-                self._watch(Connection.open(address, self._home, LINGER_S, PATIENCE_S))
+                self._watch(Connection.open(address, self._home, LINGER_S, PATIENCE_S, credentials))
             except RaytonError:
                 self._over.wait(AGAIN_S)
 

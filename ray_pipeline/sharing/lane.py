@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Protocol
 
 from ray_pipeline.background import stand_back
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.sharing.choice import LaneChoice
 from ray_pipeline.sharing.gate import Gate
 from ray_pipeline.sharing.helm import Helm
 from ray_pipeline.sharing.holder import Holder
-from ray_pipeline.sharing.limit import Bound, Limit, Outcome
+from ray_pipeline.sharing.limit import Bound, Limit
+from ray_pipeline.sharing.listener import Listener
 from ray_pipeline.sharing.messages import Hello
 from ray_pipeline.sharing.pace import Pace
 from ray_pipeline.transport import wire
 from ray_pipeline.transport.base import Pending, Queued, Request, Transport
+from triton_models.server.credentials import Credentials
 from triton_models.storage import Storage
 
 
@@ -155,16 +158,25 @@ class PermittedTransport:
 OPEN = OpenLane()
 
 
-def lane_of(transport: Transport, manners: Manners, instances: int) -> PermittedLane:
+def lane_of(
+    transport: Transport, manners: Manners, instances: int, credentials: Credentials, listener: Listener
+) -> PermittedLane:
     """The lane of a job to a server whose model runs on so many instances; an operator can steer it."""
-    return PermittedLane(transport, partial(_permits_of, transport, manners, instances))
+    return PermittedLane(transport, partial(_permits_of, transport, manners, instances, credentials, listener))
 
 
-def _permits_of(transport: Transport, manners: Manners, instances: int, row: Request) -> Permits:
+def _permits_of(
+    transport: Transport,
+    manners: Manners,
+    instances: int,
+    credentials: Credentials,
+    listener: Listener,
+    row: Request,
+) -> Permits:
     permits: Gate | Holder
     if manners.bound is None:
         stand_back(users_online=True)
-        permits = Gate()
+        permits = Gate(listener)
     else:
         canary = wire.encoded(wire.head_of(row), list(row.inputs.values()))
         hello = Hello(
@@ -177,13 +189,23 @@ def _permits_of(transport: Transport, manners: Manners, instances: int, row: Req
             priority=manners.priority,
             max_share=manners.max_share,
         )
-        permits = Holder(transport.address, hello, manners.home, told=_stand_back)
+        permits = Holder(transport.address, hello, manners.home, _Steps(listener), credentials=credentials)
     Helm(manners.output, manners.pause_file, permits).start()
     return permits
 
 
-def _stand_back(limit: Limit) -> None:
-    stand_back(users_online=limit.users_online)
+@dataclass(frozen=True)
+class _Steps:
+    """The job steps back as far as its limit says, before another `listener` hears of it."""
+
+    listener: Listener
+
+    def limited(self, limit: Limit) -> None:
+        stand_back(users_online=limit.users_online)
+        self.listener.limited(limit)
+
+    def canary(self, took_s: float, *, silent: bool) -> None:
+        self.listener.canary(took_s, silent=silent)
 
 
 def rows_of(request: Request) -> int:

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-Outcome = Literal["success", "dropped", "ignored"]
-"""How a request ended, as in TCP-like limiters: its latency counts; the server had no room or was gone; or it was the
-caller's mistake, which says nothing about load."""
 
 UNLIMITED = 16
 """Batches in flight when nobody is online: more than a job ever has."""

@@ -1,9 +1,10 @@
 """The limiter of a node server: a process of its own that all jobs and actors of a user on that node get permits from.
 
-    python -m ray_pipeline.sharing.limiter ADDRESS LOG_FILE LINGER_S
+    python -m ray_pipeline.sharing.limiter ADDRESS LOG_FILE LINGER_S [CREDENTIALS]
 
-ADDRESS is that of the server for gRPC. Whoever needs the limiter and does not find it starts it (`connection.py`): the
-command returns as soon as there is one, be it another. It ends by itself LINGER_S seconds after its last connection.
+ADDRESS is that of the server for gRPC, CREDENTIALS the paths of what it is shown, as JSON. Whoever needs the limiter
+and does not find it starts it (`connection.py`): the command returns as soon as there is one, be it another. It ends by
+itself LINGER_S seconds after its last connection.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from ray_pipeline.sharing.connection import peer_of, socket_name
 from ray_pipeline.sharing.messages import MOST_BYTES, Give, Hello, Message, MessageError, Steer, Take, encoded, parsed
 from ray_pipeline.sharing.permits import PermitError
+from triton_models.server.credentials import NONE, Credentials, of_word
 from triton_models.server.keeper import has_stepped_back, step_forward
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ OTHERS_FIRST_S = 1.0
 def main() -> int:
     """Binds the name of the address, which only one process can, and leaves a child behind that serves it."""
     address, log_file, linger_s = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+    credentials = of_word(sys.argv[4]) if len(sys.argv) > 4 else NONE
     # Ray's workers, which start it, are nice and step back; a canary that is late because of that looks like load.
     with suppress(PermissionError):
         step_forward()
@@ -51,11 +54,11 @@ def main() -> int:
     door.listen()
     if os.fork():
         os._exit(0)
-    asyncio.run(serve(door, address, log_file, linger_s))
+    asyncio.run(serve(door, address, log_file, linger_s, credentials))
     return 0
 
 
-async def serve(door: socket.socket, address: str, log_file: Path, linger_s: float) -> None:
+async def serve(door: socket.socket, address: str, log_file: Path, linger_s: float, credentials: Credentials) -> None:
     """Serves who comes through the door until nobody has been there for `linger_s`."""
     # After the fork: numpy starts threads, which do not survive one, and grpc dislikes it.
     from ray_pipeline.sharing.allotment import Allotment
@@ -63,7 +66,7 @@ async def serve(door: socket.socket, address: str, log_file: Path, linger_s: flo
     from ray_pipeline.sharing.event_log import EventLog
     from ray_pipeline.sharing.signals import Signals, model_of
 
-    log, signals = EventLog(log_file, follower=sys.stderr.fileno()), Signals(address)
+    log, signals = EventLog(log_file, follower=sys.stderr.fileno()), Signals(address, credentials)
     limiter = Limiter(log, signals, linger_s)
     limiter.allotment = Allotment(Controller, limiter.tell, log.note, model_of)
     log.note("limiter began", address=address, pid=os.getpid(), background=has_stepped_back())

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
 
-from ray_pipeline.sharing.limit import Bound, Limit, Outcome
+from ray_pipeline.outcome import Outcome
+from ray_pipeline.sharing.limit import Bound, Limit
 from triton_models.errors import RaytonError
+from triton_models.typed_json import Reader, dumps, loads, reader_of
 
 MOST_BYTES = 64 * 2**20
 """Of one message: a canary is a row, and a row may be a large image."""
@@ -83,6 +79,17 @@ class Give:
 
 
 @dataclass(frozen=True)
+class Canary:
+    """The limiter's canary was answered after `took_s` seconds, and had been sent while bulk was `silent` or not."""
+
+    took_s: float
+    silent: bool
+
+    def __post_init__(self) -> None:
+        _check("took_s", self.took_s, 0 <= self.took_s < math.inf, "seconds")
+
+
+@dataclass(frozen=True)
 class Steer:
     """An operator pauses a job or limits its batches in flight, until the next such message or the end of the job.
 
@@ -97,13 +104,14 @@ class Steer:
         _check("most_in_flight", self.most_in_flight, (self.most_in_flight or 0) >= 0, "at least 0, or null")
 
 
-Message = Hello | Take | Granted | Give | Limit | Steer
+Message = Hello | Take | Granted | Give | Limit | Canary | Steer
 _KINDS: dict[str, type[Message]] = {
     "hello": Hello,
     "take": Take,
     "granted": Granted,
     "give": Give,
     "limit": Limit,
+    "canary": Canary,
     "steer": Steer,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
@@ -111,23 +119,22 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 def encoded(message: Message) -> bytes:
     """The line of a message, with its end."""
-    return json.dumps({"kind": _NAMES[type(message)], **vars(message)}, default=_plain).encode() + b"\n"
+    return dumps({"kind": _NAMES[type(message)], **vars(message)}).encode() + b"\n"
 
 
 def parsed(line: bytes) -> Message:
     """The message of a line. Raises MessageError, which says what is wrong with it."""
     try:
-        said = json.loads(line)
+        said = loads(line)
     except ValueError as error:  # UnicodeDecodeError is one
         raise MessageError(f"not a line of JSON: {_shown(line)}: {error}") from error
     read = _READERS.get(str(said.pop("kind", None))) if isinstance(said, dict) else None
     if read is None:
         raise MessageError(f"not a message of a kind that is known here ({', '.join(_KINDS)}): {_shown(line)}")
     try:
-        found: Message = read(said)
-    except (TypeError, ValueError) as error:
+        return read(said)
+    except ValueError as error:
         raise MessageError(f"{error} in {_shown(line)}") from error
-    return found
 
 
 def _check(name: str, value: object, is_right: bool, wanted: str) -> None:
@@ -135,72 +142,8 @@ def _check(name: str, value: object, is_right: bool, wanted: str) -> None:
         raise ValueError(f"{name} is {value!r}, and should be {wanted}")
 
 
-def _plain(value: Any) -> Any:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else vars(value)
-
-
 def _shown(line: bytes) -> str:
     return repr(line[:200]) + ("..." if len(line) > 200 else "")
 
 
-def _object_of(kind: Any) -> Callable[[Any], Any]:
-    """Makes a dataclass of a JSON object. What it returns raises TypeError or ValueError."""
-    hints = get_type_hints(kind)
-    readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
-
-    def read(said: Any) -> Any:
-        if not isinstance(said, dict):
-            raise TypeError(f"{said!r} is no object")
-        values = {}
-        for name, value in said.items():
-            if name not in readers:
-                raise TypeError(f"{name!r} is unknown")
-            try:
-                values[name] = readers[name](value)
-            except (TypeError, ValueError) as error:
-                raise TypeError(f"{name}: {error}") from error
-        return kind(**values)
-
-    return read
-
-
-def _reader(hint: Any) -> Callable[[Any], Any]:
-    if is_dataclass(hint):
-        return _object_of(hint)
-    if get_origin(hint) is Literal:
-        return lambda value: _one_of(get_args(hint), value)
-    if get_origin(hint) is tuple:
-        item = _reader(get_args(hint)[0])
-        return lambda value: tuple(item(one) for one in _instance(list, value))
-    if get_origin(hint) is UnionType:
-        (one,) = [_reader(kind) for kind in get_args(hint) if kind is not type(None)]
-        return lambda value: None if value is None else one(value)
-    return {float: _number, bytes: _bytes}.get(hint) or (lambda value: _instance(hint, value))
-
-
-def _instance(kind: type, value: Any) -> Any:
-    if type(value) is not kind:  # True is an int, but not to us
-        raise TypeError(f"{value!r} is not of type {kind.__name__}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or math.isnan(value):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
-
-
-def _one_of(choices: tuple[Any, ...], value: Any) -> Any:
-    if value not in choices:
-        raise ValueError(f"{value!r} is none of {', '.join(map(str, choices))}")
-    return value
-
-
-def _bytes(value: Any) -> bytes:
-    try:
-        return base64.b64decode(_instance(str, value), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"not base64: {error}") from error
-
-
-_READERS = {name: _object_of(kind) for name, kind in _KINDS.items()}
+_READERS: dict[str, Reader[Message]] = {name: reader_of(kind) for name, kind in _KINDS.items()}

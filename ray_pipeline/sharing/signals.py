@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -13,8 +14,13 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ray_pipeline.sharing.messages import MessageError
 from ray_pipeline.transport import wire
+from ray_pipeline.transport.grpc import REQUEST_TIMEOUT_S
+from triton_models.server.channel import open_aio_channel
+from triton_models.server.credentials import NONE, Credentials
 
 CANARY_TIMEOUT_S = 2.0
+"""So long is a canary waited for. It is not cancelled then: a request that is cancelled at the moment of its answer may
+crash older servers (`triton_models.server.releases`)."""
 STATISTICS_TIMEOUT_S = 5.0
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -39,12 +45,13 @@ def model_of(canary: bytes) -> str:
 class Signals:
     """A channel to one server, to be used within one event loop."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials = NONE) -> None:
         self._address = address
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._channel = open_aio_channel(address, credentials, _OPTIONS)
         self._statistics = service_pb2_grpc.GRPCInferenceServiceStub(self._channel).ModelStatistics
         self._infer = self._channel.unary_unary(wire.METHOD)  # bytes in, bytes out
         self._troubles: dict[str, str] = {}
+        self._canary: asyncio.Task[float | None] | None = None
 
     @property
     def trouble(self) -> str | None:
@@ -58,14 +65,26 @@ class Signals:
         return None if told is None else sum(model.inference_stats.success.count for model in told.model_stats)
 
     async def canary(self, request: bytes) -> float | None:
-        """Seconds until the answer to a serialized ModelInferRequest; None: there was none."""
+        """Seconds until the answer to a serialized ModelInferRequest; None: there was none in `CANARY_TIMEOUT_S`.
+
+        There is one at a time: while the one before is late, it is waited for instead.
+        """
+        self._canary = self._canary or asyncio.create_task(self._timed(request))
+        done, _ = await asyncio.wait([self._canary], timeout=CANARY_TIMEOUT_S)
+        if not done:
+            self._troubles["canary"] = f"the server {self._address} gave no canary in {CANARY_TIMEOUT_S:g} s"
+            return None
+        self._canary = None
+        return done.pop().result()
+
+    async def _timed(self, request: bytes) -> float | None:
         began_s = time.monotonic()
-        answer = await self._answer("canary", self._infer(request, timeout=CANARY_TIMEOUT_S))
+        answer = await self._answer("canary", self._infer(request, timeout=REQUEST_TIMEOUT_S))
         return None if answer is None else time.monotonic() - began_s
 
     async def close(self) -> None:
-        """Gives the channel back."""
-        await self._channel.close()
+        """Gives the channel back, after a moment for what is not answered yet."""
+        await self._channel.close(CANARY_TIMEOUT_S)
 
     async def _answer(self, what: str, call: Awaitable[Any]) -> Any:
         try:

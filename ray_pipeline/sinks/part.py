@@ -76,7 +76,7 @@ def only_rejected(output: Storage, sink: Sink, chunk: Chunk, table: pa.Table) ->
         content = output.read(data_path(chunk, sink))
     except FileNotFoundError:
         return table
-    named = _read_rejected(output, chunk)
+    named = read_rejected(output, chunk)
     origins = {(one["object"], one["row"]) for one in named.to_pylist()} if named is not None else set()
     rows = [row for row, origin in enumerate(chunk.origins(range(chunk.rows))) if origin in origins]
     if not rows or _count(output, sink, chunk, content) + len(rows) != chunk.rows:
@@ -107,7 +107,7 @@ def read_result(output: Storage, sink: Sink, chunk: Chunk) -> PartResult:
 
 def count_rejected(output: Storage, chunk: Chunk) -> int:
     """How many rows the rejected part of a chunk holds, 0 if there is none. Raises OutputError if it is not whole."""
-    named = _read_rejected(output, chunk)
+    named = read_rejected(output, chunk)
     return named.num_rows if named is not None else 0
 
 
@@ -118,7 +118,8 @@ def _count(output: Storage, sink: Sink, chunk: Chunk, content: bytes) -> int:
         raise OutputError(f"{output.uri}/{data_path(chunk, sink)} is {error}; delete it and run again") from error
 
 
-def _read_rejected(output: Storage, chunk: Chunk) -> pa.Table | None:
+def read_rejected(output: Storage, chunk: Chunk) -> pa.Table | None:
+    """The rejected part of a chunk, None if there is none. Raises OutputError if it is not whole."""
     try:
         return REJECTED_SINK.decoded(output.read(rejected_path(chunk)))
     except FileNotFoundError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -14,7 +14,9 @@ from ray_pipeline.sources.json_lines import JsonLines
 from ray_pipeline.sources.numpy import Numpy
 from ray_pipeline.sources.parquet import Parquet
 from ray_pipeline.sources.tar import Tar
+from triton_models.addresses import checked_uri
 from triton_models.healing import TIMEOUT_S
+from triton_models.inside import is_inside
 from triton_models.storage import ObjectInfo, Storage, open_storage
 
 FORMATS: tuple[Format, ...] = (Parquet(), JsonLines(), Csv(), Images(), Tar(), Numpy())
@@ -50,6 +52,19 @@ def list_input(uri: str, endpoint_url: str | None, timeout_s: float = TIMEOUT_S)
     if not objects:
         raise InputError(f"input.uri {uri}: there is no object to score; is the path right?")
     return storage, objects
+
+
+def stranger(uri: str, folder: str, paths: Iterable[str]) -> str | None:
+    """The first of these objects of a folder that an input URI does not name; None if it names them all."""
+    above, pattern = _split_glob(uri)
+    above, whole, parts = checked_uri(above), checked_uri(uri), pattern.split("/") if pattern is not None else None
+
+    def is_named(path: str) -> bool:
+        if f"{folder.rstrip('/')}/{path}" == whole:
+            return is_inside(path)
+        return is_inside(path) and folder == above and (parts is None or _matches(path.split("/"), parts))
+
+    return next((path for path in paths if not is_named(path)), None)
 
 
 def _split_glob(uri: str) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from ray_pipeline.rejection import Rejection, Rejections
+from triton_models.errors import cut
 
 _MISFITS = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
@@ -24,8 +25,7 @@ def column_of(values: list[Any], field: pa.Field, rejections: Rejections) -> pa.
 
 def shown(value: Any) -> str:
     """A value for people, cut to a line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return cut(repr(value))
 
 
 def _checked(value: Any, row: int, field: pa.Field, rejections: Rejections) -> Any:

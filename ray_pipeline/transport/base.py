@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ray_pipeline.sharing.limit import Outcome
+from ray_pipeline.outcome import Outcome
 
 Tensors = dict[str, np.ndarray[Any, Any]]
 TransportName = Literal["grpc", "shared_memory"]
@@ -26,6 +26,13 @@ class Request:
     version: int
     inputs: Tensors
     outputs: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of its tensors; those of strings without their lengths."""
+        return sum(
+            sum(map(len, array.flat)) if array.dtype.hasobject else array.nbytes for array in self.inputs.values()
+        )
 
 
 @dataclass(frozen=True)

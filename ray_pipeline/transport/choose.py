@@ -13,6 +13,7 @@ from ray_pipeline.transport.base import TransportName, WantedTransport
 from ray_pipeline.transport.grpc import GrpcTransport
 from ray_pipeline.transport.shared_memory import SharedMemoryTransport
 from triton_models.server.address import is_here
+from triton_models.server.credentials import NONE, Credentials
 
 EXTENSION = "system_shared_memory"
 
@@ -27,14 +28,14 @@ class Choice:
     why: str
 
 
-def choose(address: str, wanted: WantedTransport, timeout_s: float) -> Choice:
+def choose(address: str, wanted: WantedTransport, timeout_s: float, credentials: Credentials = NONE) -> Choice:
     """Asks the server at `address`, and tries; a server that is not there is waited for, `timeout_s` at most.
 
     Raises FatalError if shared memory is asked for and impossible, or if the server does not come.
     """
     if wanted == "grpc":
         return Choice("grpc", "the job file says so")
-    obstacle = waited_for(lambda: _obstacle(address, timeout_s), timeout_s)
+    obstacle = waited_for(lambda: _obstacle(address, timeout_s, credentials), timeout_s)
     if obstacle is None:
         return Choice("shared_memory", "the server is on this machine and opened a region that was made here")
     if wanted == "shared_memory":
@@ -46,20 +47,24 @@ def choose(address: str, wanted: WantedTransport, timeout_s: float) -> Choice:
     return Choice("grpc", obstacle)
 
 
-def open_transport(address: str, wanted: WantedTransport, timeout_s: float) -> GrpcTransport:
+def open_transport(
+    address: str, wanted: WantedTransport, timeout_s: float, credentials: Credentials = NONE
+) -> GrpcTransport:
     """A connection to a server, by the way that `choose` finds. Raises FatalError as it does."""
-    choice = choose(address, wanted, timeout_s)
-    return SharedMemoryTransport(address) if choice.transport == "shared_memory" else GrpcTransport(address)
+    choice = choose(address, wanted, timeout_s, credentials)
+    if choice.transport == "shared_memory":
+        return SharedMemoryTransport(address, credentials=credentials)
+    return GrpcTransport(address, credentials)
 
 
-def _obstacle(address: str, timeout_s: float) -> str | None:
+def _obstacle(address: str, timeout_s: float, credentials: Credentials) -> str | None:
     """What is against shared memory, None if it works. Raises RetryableError while the server is not there."""
     host = urlsplit(f"//{address}").hostname or ""
     if not is_here(host):
         return f"{host} is another machine"
-    with closing(SharedMemoryTransport(address)) as transport:
+    with closing(SharedMemoryTransport(address, credentials=credentials)) as transport:
+        transport.check_ready(timeout_s)
         try:
-            transport.check_ready(timeout_s)
             if EXTENSION not in transport.extensions(timeout_s):
                 return f"the server does not offer {EXTENSION}; is it to be started with --allow-client-shm?"
             transport.check_memory()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ray_pipeline.errors import InferenceError, RetryableError
-from ray_pipeline.sharing.limit import Outcome
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.transport.base import Pending, Queued, Request, Tensors
 
 

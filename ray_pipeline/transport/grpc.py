@@ -10,12 +10,16 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RetryableError
-from ray_pipeline.sharing.limit import Outcome
+from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RestrictedError, RetryableError
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.transport import wire
 from ray_pipeline.transport.base import Queued, Request, Tensors
+from triton_models.server import handshake
+from triton_models.server.channel import open_channel, with_control_key
+from triton_models.server.credentials import NONE, Credentials
 
-_REQUEST_TIMEOUT_S = 120.0
+REQUEST_TIMEOUT_S = 120.0
+"""After so long nobody will answer a request any more."""
 _ASK_S = 10.0
 # What Triton says of a version that it does not have, and of one that it is loading or letting go of.
 _NOT_READY = "Request for unknown model"
@@ -62,7 +66,10 @@ def error_of(error: grpc.RpcError, address: str) -> InferenceError:
     outcome = OUTCOMES[code]
     if code is grpc.StatusCode.UNAVAILABLE and "protocol is restricted" in details:
         # Triton says this as if it were not there; waiting would not help.
-        outcome = FatalError
+        return RestrictedError(
+            f"server {address} does this only for those who have its key ({details}); name the file with that key as "
+            "control_key_file under [triton]"
+        )
     if outcome is RefusedError:
         return outcome(details)
     return outcome(f"server {address}: {details} ({code.name})")
@@ -84,12 +91,13 @@ def retired(address: str, model: str, version: int, states: Mapping[int, str]) -
 
 
 class GrpcTransport:
-    """One channel to one server, for the life of an actor."""
+    """One channel to one server, for the life of an actor. Raises CredentialsError for files that are of no use."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials = NONE) -> None:
         self.address = address
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._credentials = credentials
+        self._channel = open_channel(address, credentials, _OPTIONS)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(with_control_key(self._channel, credentials))
         self._model_infer = self._channel.unary_unary(
             wire.METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString
         )
@@ -115,13 +123,23 @@ class GrpcTransport:
             raise self.error_about(error, model, version) from error
 
     def models(self, timeout_s: float) -> list[str]:
-        """The names of the models that the server has ready. Raises InferenceError."""
+        """The names of the models that the server has ready. Raises InferenceError, or RestrictedError if it tells them
+        only to those with its key.
+        """
         found = self._call(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest(ready=True), timeout_s)
         return sorted({model.name for model in found.models})
 
     def check_ready(self, timeout_s: float) -> None:
-        """Returns if the server is ready to infer. Raises InferenceError."""
-        if not self._call(self._stub.ServerReady, service_pb2.ServerReadyRequest(), timeout_s).ready:
+        """Returns if the server is ready to infer. Raises InferenceError; FatalError if it does not let this client in,
+        which gRPC does not tell from a server that is away.
+        """
+        try:
+            answer = self._call(self._stub.ServerReady, service_pb2.ServerReadyRequest(), timeout_s)
+        except RetryableError:
+            if (trouble := handshake.trouble(self.address, self._credentials)) is not None:
+                raise FatalError(trouble) from None
+            raise
+        if not answer.ready:
             raise RetryableError(f"server {self.address} is there but not ready")
 
     def queued(self, model: str, version: int) -> Queued:
@@ -135,6 +153,10 @@ class GrpcTransport:
         """What the server can do beyond the protocol that all servers speak. Raises InferenceError."""
         found = self._call(self._stub.ServerMetadata, service_pb2.ServerMetadataRequest(), timeout_s)
         return sorted(found.extensions)
+
+    def release(self, timeout_s: float) -> str:
+        """The server's own version, such as `2.51.0`. Raises InferenceError."""
+        return str(self._call(self._stub.ServerMetadata, service_pb2.ServerMetadataRequest(), timeout_s).version)
 
     def error_about(self, error: grpc.RpcError, model: str, version: int) -> InferenceError:
         """Our error for a failed call about one version; the server is asked whether it has retired that version."""
@@ -153,7 +175,7 @@ class GrpcTransport:
         self._channel.close()
 
     def _call_of(self, message: bytes) -> Any:
-        return self._model_infer.future(message, timeout=_REQUEST_TIMEOUT_S)
+        return self._model_infer.future(message, timeout=REQUEST_TIMEOUT_S)
 
     def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
         try:

@@ -19,6 +19,7 @@ from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.grpc import GrpcPending, GrpcTransport, error_of
 from ray_pipeline.transport.layout import Layout, OutputSizes, Span, layout_of
 from ray_pipeline.transport.regions import Region, Regions, Registry, reap
+from triton_models.server.credentials import NONE, Credentials
 
 SMALLEST_REQUEST = 64 * 1024
 """Bytes of inputs and outputs from which shared memory is the faster way. Round trips of a model that does nothing,
@@ -37,8 +38,8 @@ class SharedMemoryTransport(GrpcTransport):
     can be had; that is logged. Answers are copies: they stay what they are.
     """
 
-    def __init__(self, address: str, smallest: int = SMALLEST_REQUEST) -> None:
-        super().__init__(address)
+    def __init__(self, address: str, smallest: int = SMALLEST_REQUEST, credentials: Credentials = NONE) -> None:
+        super().__init__(address, credentials)
         self._smallest = smallest
         self._sizes: dict[tuple[str, int], OutputSizes] = {}
         self._told = ""

@@ -14,10 +14,10 @@ from ray_pipeline.chunk import ERROR, REASON, STAGE
 from ray_pipeline.errors import OutputError
 from ray_pipeline.output.lock import holder, locked
 from ray_pipeline.progress import verify
+from ray_pipeline.sections import OutputSpec
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.formats import SINKS
 from ray_pipeline.sinks.part import data_path, only_rejected, read_result, rejected_path, write_part
-from ray_pipeline.spec import OutputSpec
 from tests.support.chunks import chunk_of_rows, read_table
 from tests.support.committed import CommittedJob
 from tests.support.s3 import object_store

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ray_pipeline.errors import FatalError, RefusedError, RetryableError
-from ray_pipeline.sharing.limit import Outcome
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.transport.base import Request, Tensors, Transport
 from ray_pipeline.transport.fake import FakeTransport
 from ray_pipeline.transport.grpc import GrpcTransport

@@ -12,6 +12,8 @@ import pytest
 from demo.texts import collect
 from exporter.export import export
 from exporter.spec import ExportSpec
+from tests.support.sums import publish_affine
+from tests.support.triton import start
 from triton_models.repository.publish import Published
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
@@ -44,6 +46,25 @@ def minilm_server(runtime: Runtime, minilm_repository: Path) -> Iterator[NodeSer
     log_file = minilm_repository.with_name("triton.log")
     with NodeServer.start(runtime, ServerOptions(repository=minilm_repository, log_file=log_file)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def affine_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with version 1 of `affine`, whose answers are sums."""
+    return publish_affine(tmp_path_factory.mktemp("affine"))
+
+
+@pytest.fixture(scope="session")
+def affine_server(runtime: Runtime, affine_repository: Path) -> Iterator[NodeServer]:
+    """A server with it."""
+    with start(runtime, affine_repository) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def affine_triton(affine_server: NodeServer, affine_repository: Path) -> dict[str, object]:
+    """What the job file of a job says that it scores with it."""
+    return {"url": affine_server.grpc_url, "repository": affine_repository}
 
 
 @pytest.fixture(scope="session")

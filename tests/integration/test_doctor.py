@@ -66,7 +66,10 @@ def test_a_clean_model_is_safe_to_share(home: Path, served: Serving) -> None:
     assert re.fullmatch(r"clean +1 +1 +60( +[\d.]+){4} +0 +0", lines[1])
     assert lines[3] == "clean: safe to share"
     assert lines[4].startswith("in a shared lane, instance_group has 1 instance: ")
-    assert len(lines) == 5
+    assert lines[5:7] == ["", "the server"]
+    assert lines[7].startswith("its Triton is 2.51.0: a client that cancels a gRPC request")
+    assert lines[8].startswith("its Triton is 2.51.0 and has 51 known holes, by NVIDIA's security bulletins 5687, ")
+    assert len(lines) == 9
 
 
 def test_a_model_with_priority_levels_is_named_as_unsafe(home: Path, served: Serving) -> None:

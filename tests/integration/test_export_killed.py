@@ -170,6 +170,6 @@ def check_whole(repository: Storage) -> None:
     assert models(repository) == ["mlp"]
     assert read_config(repository, "mlp") is not None
     for version in versions(repository, "mlp"):
-        check_files(repository, read_card(repository, "mlp", version), version)
+        check_files(repository.at(f"mlp/{version}"), read_card(repository, "mlp", version))
         content = repository.read(f"mlp/{version}/model.onnx")
         assert onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).get_outputs()

@@ -22,6 +22,7 @@ from exporter.exported import Exported
 from exporter.proofs.prove import ask_source, prove_file
 from exporter.sources.program import open_program
 from exporter.spec import ExportSpec
+from tests.support.hostile import Runs
 from tests.support.programs import BATCH, in_program, saved, scored, tampered
 
 PROGRAM = "models/model.json"
@@ -97,16 +98,6 @@ def test_a_program_captured_in_training_mode_is_caught_by_the_rows_of_its_batche
     path = saved(module.train(), tmp_path / "training.pt2", (example,))
     with pytest.raises(ParityError, match="the answer for a row depends on the other rows of its batch"):
         proven(path, tmp_path / "v")
-
-
-class Runs:
-    """Unpickled, it makes a file: a stand-in for any code."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return Path.touch, (self.mark,)
 
 
 def as_zip_of(value: Any) -> bytes:

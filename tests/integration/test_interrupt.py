@@ -1,4 +1,4 @@
-"""Ctrl-C as a terminal sends it, to all processes of the job: once and twice, wherever the job just is."""
+"""Ctrl-C as a terminal sends it, to all processes of the job, and SIGTERM: once and twice, wherever the job just is."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ray_pipeline.interrupt import EXIT_STATUS, STOPPED, STOPPING
+from ray_pipeline.interrupt import STOPPED, STOPPING, exit_status
 from tests.support.faulty_s3 import Fault, FaultyProxy, faulty
 from tests.support.jobs import score, scored_rows, start_score, write_job
 from tests.support.leftovers import await_end, command, descendants, left_shared_memory, shared_memory
 from tests.support.s3 import object_store
-from tests.support.sums import MODEL, numbers, publish_affine
-from tests.support.triton import start
-from triton_models.server.process import NodeServer
-from triton_models.server.runtime import Runtime
+from tests.support.sums import MODEL, numbers
 from triton_models.storage import open_storage
 
 BUCKET = "corpus"
@@ -41,23 +38,12 @@ def store() -> Iterator[str]:
         yield endpoint_url
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return publish_affine(tmp_path_factory.mktemp("affine"))
-
-
-@pytest.fixture(scope="module")
-def server(runtime: Runtime, repository: Path) -> Iterator[NodeServer]:
-    with start(runtime, repository) as server:
-        yield server
-
-
-@pytest.fixture(params=["external server", "own server"])
-def triton(request: pytest.FixtureRequest, repository: Path) -> dict[str, object]:
+@pytest.fixture
+def triton(request: pytest.FixtureRequest, affine_repository: Path) -> dict[str, object]:
     if request.param == "own server":
-        return {"repository": repository}
-    server: NodeServer = request.getfixturevalue("server")
-    return {"repository": repository, "url": server.grpc_url}
+        return {"repository": affine_repository}
+    external: dict[str, object] = request.getfixturevalue("affine_triton")
+    return external
 
 
 def write_store_job(folder: Path, proxy: FaultyProxy, triton: dict[str, object]) -> Path:
@@ -118,11 +104,20 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
-def ended(process: subprocess.Popen[str], family: set[int]) -> str:
-    """Waits for the end of an interrupted job, and of all that it has started; gives what it printed."""
+def terminate(process: subprocess.Popen[str]) -> None:
+    """As a container's or a system's manager does it: the program alone is asked."""
+    process.terminate()
+
+
+Ask = Callable[[subprocess.Popen[str]], None]
+STATUS: dict[Ask, int] = {interrupt: exit_status(signal.SIGINT), terminate: exit_status(signal.SIGTERM)}
+
+
+def ended(process: subprocess.Popen[str], family: set[int], ask: Ask = interrupt) -> str:
+    """Waits for the end of a job that was asked to stop, and of all that it has started; gives what it printed."""
     printed, errors = process.communicate(timeout=RUN_S)
     print(printed, errors)
-    assert process.returncode == EXIT_STATUS
+    assert process.returncode == STATUS[ask]
     assert "Traceback" not in errors
     assert [command(pid) for pid in await_end(family, RAY_WORKER_GIVES_UP_S)] == []
     return printed
@@ -136,8 +131,11 @@ def await_line(process: subprocess.Popen[str], wanted: str) -> None:
     raise AssertionError(f"the job never said {wanted!r}")
 
 
+@pytest.mark.parametrize(
+    ("triton", "ask"), [("external server", terminate), ("own server", interrupt)], indirect=["triton"]
+)
 def test_once_stops_in_good_order_and_the_same_command_goes_on(
-    home: Path, store: str, tmp_path: Path, triton: dict[str, object]
+    home: Path, store: str, tmp_path: Path, triton: dict[str, object], ask: Ask
 ) -> None:
     before = shared_memory()
     with faulty(store) as proxy:
@@ -145,8 +143,8 @@ def test_once_stops_in_good_order_and_the_same_command_goes_on(
         with start_score(job, home) as process, writing_the_fourth_part(proxy) as fourth_part:
             assert fourth_part.wait(RUN_S)
             family = descendants(process.pid)
-            interrupt(process)
-            printed = ended(process, family)
+            ask(process)
+            printed = ended(process, family, ask)
         assert STOPPING in printed
         assert STOPPED in printed
         there = files(tmp_path, store)
@@ -158,8 +156,11 @@ def test_once_stops_in_good_order_and_the_same_command_goes_on(
     check(tmp_path, store)
 
 
+@pytest.mark.parametrize(
+    ("triton", "ask"), [("external server", interrupt), ("own server", terminate)], indirect=["triton"]
+)
 def test_twice_stops_at_once_and_the_same_command_goes_on(
-    home: Path, store: str, tmp_path: Path, triton: dict[str, object]
+    home: Path, store: str, tmp_path: Path, triton: dict[str, object], ask: Ask
 ) -> None:
     before = shared_memory()
     with faulty(store) as proxy:
@@ -167,17 +168,17 @@ def test_twice_stops_at_once_and_the_same_command_goes_on(
         with start_score(job, home) as process, writing_the_fourth_part(proxy) as fourth_part:
             assert fourth_part.wait(RUN_S)
             family = descendants(process.pid)
-            interrupt(process)
+            ask(process)
             await_line(process, STOPPING)
-            interrupt(process)
-            assert STOPPED in ended(process, family)
+            ask(process)
+            assert STOPPED in ended(process, family, ask)
         assert left_shared_memory(before) == []
         assert "chunks are committed" in score(job, home)
     check(tmp_path, store)
 
 
 def test_wherever_it_comes_it_leaves_a_folder_that_resumes(
-    home: Path, store: str, tmp_path: Path, server: NodeServer, repository: Path
+    home: Path, store: str, tmp_path: Path, affine_triton: dict[str, object]
 ) -> None:
     moments: list[tuple[str, str]] = [
         ("GET", f"{BUCKET}/in/*"),  # planning
@@ -186,7 +187,7 @@ def test_wherever_it_comes_it_leaves_a_folder_that_resumes(
         ("PUT", "*/_SUCCESS"),
     ]
     with faulty(store) as proxy:
-        job = write_store_job(tmp_path, proxy, {"url": server.grpc_url, "repository": repository})
+        job = write_store_job(tmp_path, proxy, affine_triton)
         for method, keys in moments:
             with start_score(job, home) as process:
                 with held(proxy, method, keys) as reached:
@@ -198,15 +199,16 @@ def test_wherever_it_comes_it_leaves_a_folder_that_resumes(
     check(tmp_path, store)
 
 
+@pytest.mark.parametrize("ask", STATUS)
 def test_while_ray_starts_it_leaves_nothing_behind(
-    home: Path, store: str, tmp_path: Path, server: NodeServer, repository: Path
+    home: Path, store: str, tmp_path: Path, affine_triton: dict[str, object], ask: Ask
 ) -> None:
     with faulty(store) as proxy:
-        job = write_store_job(tmp_path, proxy, {"url": server.grpc_url, "repository": repository})
+        job = write_store_job(tmp_path, proxy, affine_triton)
         with start_score(job, home) as process:
             family = await_children(process, lambda pids: any("raylet" in command(pid) for pid in pids))
-            interrupt(process)
-            assert STOPPED in ended(process, family)
+            ask(process)
+            assert STOPPED in ended(process, family, ask)
     assert files(tmp_path, store) == set()
 
 

@@ -15,6 +15,7 @@ import pytest
 from ray_pipeline.sharing.connection import log_file_of
 from ray_pipeline.sharing.holder import Holder
 from ray_pipeline.sharing.kept import KeptLimiter
+from ray_pipeline.sharing.listener import NoListener
 from tests.support.leftovers import PATIENCE_S, await_end
 from tests.support.limiters import await_others, hello, limiters
 
@@ -35,12 +36,13 @@ from pathlib import Path
 from ray_pipeline.background import stepped_back
 from ray_pipeline.sharing.holder import Holder
 from ray_pipeline.sharing.kept import KeptLimiter
+from ray_pipeline.sharing.listener import NoListener
 from tests.support.limiters import hello
 home = Path(sys.argv[2])
 kept = KeptLimiter(home)
 with stepped_back():
     kept.keep(sys.argv[1])
-    holder = Holder(sys.argv[1], hello(), home)
+    holder = Holder(sys.argv[1], hello(), home, NoListener())
     print("there", flush=True)
     sys.stdin.readline()
     holder.close()
@@ -60,7 +62,7 @@ def test_there_is_a_limiter_as_long_as_it_is_kept_whoever_kills_it(address: str,
         (killed,) = await_others(address, 0)
         os.kill(killed, signal.SIGKILL)
         (kept_now,) = await_others(address, killed)
-        with closing(Holder(address, hello(), tmp_path)):
+        with closing(Holder(address, hello(), tmp_path, NoListener())):
             assert limiters(address) == {kept_now}
     assert await_end({kept_now}) == set()
 

@@ -14,31 +14,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tritonclient.grpc import InferenceServerClient
 
 from ray_pipeline.errors import FatalError
 from ray_pipeline.sharing.connection import log_file_of, socket_name
 from ray_pipeline.sharing.holder import Holder
 from ray_pipeline.sharing.limit import UNLIMITED, Bound
+from ray_pipeline.sharing.listener import NoListener
 from ray_pipeline.sharing.messages import Take, encoded
 from ray_pipeline.sharing.permits import PermitError
 from tests.support.holding import holding
 from tests.support.leftovers import PATIENCE_S, await_end
-from tests.support.limiters import WIDTH, await_limit, await_others, hello, limiters, waiting
+from tests.support.limiters import await_limit, await_others, counts, hello, limiters, slow_server, waiting
 from tests.support.load import steady_load
-from tests.support.served_models import ONE_CPU, slow, tensors, write_version
-from tests.support.triton import start
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 
-CONFIG = "".join(
-    [
-        "max_batch_size: 8\ndynamic_batching { }\n",
-        tensors("input", "x", "FP32", [WIDTH]),
-        tensors("output", "y", "FP32", [WIDTH]),
-        ONE_CPU,
-    ]
-)
 LOOSE = Bound(0.95, max_slowdown=20.0)
 """One batch at a time while anybody is online."""
 
@@ -49,8 +39,7 @@ NewHolder = Callable[..., Holder]
 def server(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeServer]:
     """A server with one small model."""
     repository = tmp_path_factory.mktemp("sharing") / "models"
-    write_version(repository, "slow", slow(rounds=1000, width=WIDTH), CONFIG)
-    with start(runtime, repository) as found:
+    with slow_server(runtime, repository, rounds=1000) as found:
         yield found
 
 
@@ -66,25 +55,18 @@ def new_holder(server: NodeServer, rayton_home: Path, pool: ThreadPoolExecutor) 
     with ExitStack() as open_holders:
 
         def new(job: str = "job") -> Holder:
-            return open_holders.enter_context(closing(Holder(server.grpc_url, hello(job), rayton_home)))
+            return open_holders.enter_context(closing(Holder(server.grpc_url, hello(job), rayton_home, NoListener())))
 
         yield new
-
-
-def successes(server: NodeServer) -> int:
-    """The requests that the server has answered."""
-    with InferenceServerClient(server.grpc_url) as client:
-        (model,) = client.get_inference_statistics("slow").model_stats
-        return int(model.inference_stats.success.count)
 
 
 def test_the_canary_reaches_the_server_and_permits_are_unlimited_while_nobody_is_online(
     server: NodeServer, new_holder: NewHolder, pool: ThreadPoolExecutor
 ) -> None:
-    before = successes(server)
+    before, _ = counts(server)
     holder = new_holder()
     permit = waiting(pool, holder).result(PATIENCE_S)
-    assert successes(server) - before >= 10
+    assert counts(server)[0] - before >= 10
     assert holder.limit.in_flight == UNLIMITED
     permit.give(0.01, "success")
     with pytest.raises(PermitError, match="given back twice"):

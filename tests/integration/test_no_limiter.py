@@ -14,6 +14,7 @@ import pytest
 from ray_pipeline.errors import FatalError
 from ray_pipeline.sharing.connection import log_file_of
 from ray_pipeline.sharing.holder import Holder
+from ray_pipeline.sharing.listener import NoListener
 from tests.support.leftovers import PATIENCE_S, await_end
 from tests.support.limiters import await_limit, hello, limiters, waiting
 
@@ -24,19 +25,19 @@ def test_a_limiter_that_cannot_be_started_is_an_error_that_helps(
     address = f"127.0.0.1:{free_port}"
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(FatalError) as raised:
-        Holder(address, hello(), tmp_path, patience_s=0.5)
+        Holder(address, hello(), tmp_path, NoListener(), patience_s=0.5)
     for told in (address, "did not start (exit status 1)", "tried for 0.5 s", str(log_file_of(address, tmp_path))):
         assert told in str(raised.value)
     (tmp_path / "file").touch()
     with pytest.raises(FatalError, match="cannot be written: Not a directory; set RAYTON_HOME"):
-        Holder(address, hello(), tmp_path / "file")
+        Holder(address, hello(), tmp_path / "file", NoListener())
 
 
 def test_who_waits_hears_that_no_limiter_can_be_started_any_more(
     free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
 ) -> None:
     address = f"127.0.0.1:{free_port}"
-    with closing(Holder(address, hello(), tmp_path, patience_s=0.5)) as holder:
+    with closing(Holder(address, hello(), tmp_path, NoListener(), patience_s=0.5)) as holder:
         permit = waiting(pool, holder)
         monkeypatch.setattr(sys, "executable", "/bin/false")
         for limiter in limiters(address):
@@ -49,7 +50,7 @@ def test_a_limiter_that_dies_again_and_again_is_an_error(
     free_port: int, tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
     address = f"127.0.0.1:{free_port}"
-    with closing(Holder(address, hello(), tmp_path)) as holder:
+    with closing(Holder(address, hello(), tmp_path, NoListener())) as holder:
         permit = waiting(pool, holder)
         while not permit.done():
             for limiter in limiters(address):
@@ -61,7 +62,7 @@ def test_a_limiter_that_dies_again_and_again_is_an_error(
 
 def test_a_holder_is_closed_while_it_looks_for_another_limiter(free_port: int, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port}"
-    holder = Holder(address, hello(), tmp_path)
+    holder = Holder(address, hello(), tmp_path, NoListener())
     (limiter,) = limiters(address)
     os.kill(limiter, signal.SIGKILL)
     await_end({limiter})
@@ -71,7 +72,7 @@ def test_a_holder_is_closed_while_it_looks_for_another_limiter(free_port: int, t
 
 
 def test_a_server_that_is_away_is_in_the_cause(free_port: int, tmp_path: Path) -> None:
-    with closing(Holder(f"127.0.0.1:{free_port}", hello(), tmp_path)) as holder:
+    with closing(Holder(f"127.0.0.1:{free_port}", hello(), tmp_path, NoListener())) as holder:
         await_limit(holder, "UNAVAILABLE")
         assert holder.limit.in_flight == 0
         assert f"the server 127.0.0.1:{free_port} gave no" in holder.limit.cause

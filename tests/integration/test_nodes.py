@@ -9,17 +9,16 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import start_rayton
-from tests.support.jobs import await_part, totals, write_job
+from tests.support.jobs import await_part, totals
 from tests.support.ray_nodes import RayNodes, kill_node, processes, ray_nodes
-from tests.support.sums import MODEL, check_sums, publish_affine, write_numbers
+from tests.support.sums import check_sums, write_sums_job
 from triton_models.server.metrics import read_metrics
 
 ROWS, CHUNKS = 2000, 40
@@ -31,11 +30,6 @@ PATIENCE_S = 150
 def cluster() -> Iterator[RayNodes]:
     with ray_nodes(2, head_cpus=2, cpus=0) as cluster:
         yield cluster
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return publish_affine(tmp_path_factory.mktemp("models"))
 
 
 class Job:
@@ -58,16 +52,8 @@ class Job:
 
 @contextmanager
 def under_way(home: Path, models: Path, folder: Path, cluster: RayNodes, timeout_s: float = TIMEOUT_S) -> Iterator[Job]:
-    write_numbers(folder / "in" / "numbers.parquet", range(ROWS))
-    job = write_job(
-        folder / "job.toml",
-        input=folder / "in",
-        output=folder / "out",
-        triton={"repository": models},
-        model=MODEL,
-        rows_per_chunk=ROWS // CHUNKS,
-        timeout_s=timeout_s,
-    )
+    triton: dict[str, object] = {"repository": models}
+    job = write_sums_job(folder, ROWS, triton, rows_per_chunk=ROWS // CHUNKS, timeout_s=timeout_s)
     with start_rayton(home, "score", str(job), "--ray-address", cluster.address) as process:
         try:
             await_part(process, folder / "out")
@@ -86,13 +72,18 @@ def proc(pid: int) -> Path:
     return Path(f"/proc/{pid}")
 
 
-def await_answers(server: int) -> None:
-    """Waits until a server has answered for a chunk, and so has an actor with more of them."""
+def busiest(servers: Iterable[int]) -> int:
+    """The server that has answered for the most rows.
+
+    Where a job has its first part, that one's actor has more chunks; another's may not have been made yet.
+    """
+    return max(servers, key=answered)
+
+
+def answered(server: int) -> float:
+    """For how many rows a server has answered."""
     (port,) = re.findall(rb"--metrics-port=(\d+)", (proc(server) / "cmdline").read_bytes())
-    url = f"http://127.0.0.1:{int(port)}/metrics"
-    poll = threading.Event()
-    while read_metrics(url).total("nv_inference_count", model="affine") < ROWS // CHUNKS:
-        poll.wait(0.02)
+    return read_metrics(f"http://127.0.0.1:{int(port)}/metrics").total("nv_inference_count", model="affine")
 
 
 def kill_for_good(server: int, served_from: Path) -> None:
@@ -102,9 +93,9 @@ def kill_for_good(server: int, served_from: Path) -> None:
 
 
 def test_a_managed_server_that_is_killed_is_started_again(
-    home: Path, models: Path, tmp_path: Path, cluster: RayNodes
+    home: Path, affine_repository: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
-    with under_way(home, models, tmp_path, cluster) as job:
+    with under_way(home, affine_repository, tmp_path, cluster) as job:
         assert len(job.servers) == 2
         os.kill(next(iter(job.servers)), signal.SIGKILL)
         printed, _ = job.ended()
@@ -114,10 +105,11 @@ def test_a_managed_server_that_is_killed_is_started_again(
 
 
 def test_the_chunks_of_a_node_whose_server_stays_dead_are_scored_by_others(
-    home: Path, models: Path, tmp_path: Path, cluster: RayNodes
+    home: Path, affine_repository: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
-    with under_way(home, models, tmp_path, cluster) as job:
-        kill_for_good(*next(iter(job.servers.items())))
+    with under_way(home, affine_repository, tmp_path, cluster) as job:
+        server = busiest(job.servers)
+        kill_for_good(server, job.servers[server])
         printed, _ = job.ended()
     job.check_whole()
     assert re.search(
@@ -128,10 +120,10 @@ def test_the_chunks_of_a_node_whose_server_stays_dead_are_scored_by_others(
 
 
 def test_a_job_none_of_whose_nodes_has_a_server_any_more_ends_in_words(
-    home: Path, models: Path, tmp_path: Path, cluster: RayNodes
+    home: Path, affine_repository: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
     long_enough_to_be_given_up_s = 12
-    with under_way(home, models, tmp_path, cluster, long_enough_to_be_given_up_s) as job:
+    with under_way(home, affine_repository, tmp_path, cluster, long_enough_to_be_given_up_s) as job:
         for server, served_from in job.servers.items():
             kill_for_good(server, served_from)
         _, errors = job.ended()
@@ -145,14 +137,13 @@ def test_a_job_none_of_whose_nodes_has_a_server_any_more_ends_in_words(
 
 
 def test_the_chunks_of_a_node_that_is_killed_are_scored_by_others(
-    home: Path, models: Path, tmp_path: Path, cluster: RayNodes
+    home: Path, affine_repository: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
-    doomed = cluster.add()
-    with under_way(home, models, tmp_path, cluster) as job:
+    cluster.add()
+    with under_way(home, affine_repository, tmp_path, cluster) as job:
         assert len(job.servers) == 3
-        (server,) = triton_servers(processes(doomed))
-        await_answers(server)
-        kill_node(doomed)
+        server = busiest(job.servers)
+        kill_node(next(node for node in cluster.scoring if server in processes(node)))
         printed, _ = job.ended()
     job.check_whole()
     assert "it has left the cluster; its chunks go to other nodes" in printed

@@ -41,7 +41,7 @@ def test_processes_that_publish_at_the_same_moment_get_a_version_each(place: str
         assert models(repository) == ["small"]
         assert read_config(repository, "small") is not None
         for number, version in enumerate(got):
-            check_files(repository, read_card(repository, "small", version), version)
+            check_files(repository.at(f"small/{version}"), read_card(repository, "small", version))
             assert repository.read(f"small/{version}/model.onnx") == str(number).encode() * 100_000
     assert {path.split("/")[0] for path in everything(tmp_path)} == ({"models"} if place == "folder" else set())
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests.support.command import run_rayton, start_rayton
 from tests.support.counts import settled_total
-from tests.support.jobs import kill_when, rejected_rows, score, scored_rows, totals, write_job
+from tests.support.jobs import kill_when, rejected_rows, score, scored_rows, totals
 from tests.support.served_models import AFFINE, ONE_CPU, write_python_version
-from tests.support.sums import MODEL, check_sums, publish_affine, write_numbers
+from tests.support.sums import check_sums, publish_affine, write_sums_job
 from tests.support.triton import start
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
@@ -73,16 +73,8 @@ def moody(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def job(tmp_path: Path, moody: Moody) -> Path:
-    write_numbers(tmp_path / "in" / "a.parquet", range(ROWS))
     triton: dict[str, object] = {"url": moody.server.grpc_url, "repository": moody.repository}
-    return write_job(
-        tmp_path / "job.toml",
-        input=tmp_path / "in",
-        output=tmp_path / "out",
-        triton=triton,
-        model=MODEL,
-        rows_per_chunk=ROWS_PER_CHUNK,
-    )
+    return write_sums_job(tmp_path, ROWS, triton, rows_per_chunk=ROWS_PER_CHUNK)
 
 
 def test_rejected_rows_alone_are_asked_again_and_come_back_in_their_place(

@@ -20,9 +20,8 @@ from ray_pipeline.placement import connected, this_node
 from ray_pipeline.report import Report
 from ray_pipeline.roll import called_roll
 from ray_pipeline.spec import load_job
-from tests.support.jobs import write_job
 from tests.support.ray_nodes import RayNodes, ray_nodes
-from tests.support.sums import MODEL, check_sums, publish_affine, write_numbers
+from tests.support.sums import check_sums, publish_affine, write_sums_job
 from triton_models.server.options import ServerOptions
 from triton_models.server.ports import steady_port
 from triton_models.server.process import NodeServer
@@ -62,18 +61,8 @@ def test_a_node_whose_server_is_away_at_the_start_gets_no_work(
     options: ServerOptions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write_numbers(tmp_path / "in" / "numbers.parquet", range(ROWS))
-    spec = load_job(
-        write_job(
-            tmp_path / "job.toml",
-            input=tmp_path / "in",
-            output=tmp_path / "out",
-            triton={"repository": options.repository},
-            model=MODEL,
-            rows_per_chunk=ROWS // CHUNKS,
-            timeout_s=1,
-        )
-    )
+    triton: dict[str, object] = {"repository": options.repository}
+    spec = load_job(write_sums_job(tmp_path, ROWS, triton, rows_per_chunk=ROWS // CHUNKS, timeout_s=1))
     served, unserved = (node.node_id for node in cluster.scoring)
     nowhere = f"127.0.0.1:{steady_port()}"
     printed = StringIO()
@@ -83,7 +72,7 @@ def test_a_node_whose_server_is_away_at_the_start_gets_no_work(
         def servers_of_the_test(*_: Any) -> AbstractContextManager[Addresses]:
             return nullcontext(addresses)
 
-        monkeypatch.setattr(job, "_servers", servers_of_the_test)
+        monkeypatch.setattr(job, "servers_for", servers_of_the_test)
         job.run_job(spec, home, cluster.address, Report(Console(file=printed, width=200), spec.output.uri))
     check_sums(tmp_path / "out", range(ROWS))
     assert f"({unserved[:8]}): its chunks go to other nodes until its server is there: server {nowhere}" in (

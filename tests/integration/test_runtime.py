@@ -24,6 +24,7 @@ def test_one_installs_the_others_wait_and_a_killed_one_is_made_up_for(tmp_path: 
     runtime = find_runtime(tmp_path)
     assert runtime is not None
     assert folders == {str(runtime.folder)}
+    assert len(list(runtime.folder.glob("backends-*"))) == 1, "nothing is left to write for who starts a server from it"
 
     info = run_rayton(tmp_path, "runtime", "info")
     assert info.returncode == 0

@@ -161,7 +161,7 @@ def test_memory_of_a_request_that_timed_out_is_left_to_the_server_until_it_is_do
     server: NodeServer, transport: SharedMemoryTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = np.ones((4, 256), np.float32)
-    monkeypatch.setattr(grpc_transport, "_REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(grpc_transport, "REQUEST_TIMEOUT_S", 0.2)
     with pytest.raises(RetryableError, match="DEADLINE"):
         transport.send(Request("slow", 1, {"x": x}, ("y",))).result()
     (in_use,) = regions_at(server)

@@ -16,7 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ray_pipeline.sharing.limit import UNLIMITED, Limit, Outcome
+from ray_pipeline.outcome import Outcome
+from ray_pipeline.sharing.limit import UNLIMITED, Limit
 from ray_pipeline.sharing.pace import Pace
 
 FIXED_S, ROW_S = 0.0025, 0.0062

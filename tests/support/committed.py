@@ -49,6 +49,10 @@ class CommittedJob:
     def complete(self) -> None:
         """The whole job."""
         self.begin()
+        self.commit_all()
+
+    def commit_all(self) -> None:
+        """What is left of a job that has begun."""
         finish(self.output, self.sink, PLAN, self.commit(range(3)))
 
     def data(self, number: int) -> str:

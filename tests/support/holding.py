@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ray_pipeline.errors import FatalError
 from ray_pipeline.sharing.holder import Holder
+from ray_pipeline.sharing.listener import NoListener
 from ray_pipeline.sharing.messages import Hello, encoded, parsed
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,7 +80,7 @@ def holding(address: str, home: Path, hello: Hello, batch_s: float, takers: int 
 def main(address: str, home: Path, batch_s: float, takers: int, hello: Hello) -> None:
     """Takes and gives until standard input ends."""
     ended = threading.Event()
-    holder = Holder(address, hello, home)
+    holder = Holder(address, hello, home, NoListener())
 
     def take_turns() -> None:
         with suppress(FatalError):  # closed

@@ -5,18 +5,31 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import InferenceServerClient, service_pb2
 
 from ray_pipeline.sharing.holder import Holder, Permit
 from ray_pipeline.sharing.limit import Bound
 from ray_pipeline.sharing.messages import Hello
 from tests.support.leftovers import PATIENCE_S, command, is_alive
+from tests.support.served_models import ONE_CPU, slow, tensors, write_version
+from tests.support.triton import start
+from triton_models.server.process import NodeServer
+from triton_models.server.runtime import Runtime
 
 WIDTH = 1
+CONFIG = "".join(
+    [
+        "max_batch_size: 8\ndynamic_batching { }\n",
+        tensors("input", "x", "FP32", [WIDTH]),
+        tensors("output", "y", "FP32", [WIDTH]),
+        ONE_CPU,
+    ]
+)
 
 
 def hello(job: str = "job", weight: float = 1.0, priority: int = 0) -> Hello:
@@ -26,6 +39,21 @@ def hello(job: str = "job", weight: float = 1.0, priority: int = 0) -> Hello:
     row.raw_input_contents.append(bytes(4 * WIDTH))
     bound = Bound(0.95, max_slowdown=2.0)
     return Hello(job, os.getpid(), bound, 1, row.SerializeToString(), weight, priority)
+
+
+@contextmanager
+def slow_server(runtime: Runtime, repository: Path, rounds: int) -> Iterator[NodeServer]:
+    """A server with one small model, `slow`, which takes the longer the more rounds it has."""
+    write_version(repository, "slow", slow(rounds, WIDTH), CONFIG)
+    with start(runtime, repository) as server:
+        yield server
+
+
+def counts(server: NodeServer) -> tuple[int, int]:
+    """The requests for `slow` that have succeeded and that have failed."""
+    with InferenceServerClient(server.grpc_url) as client:
+        (model,) = client.get_inference_statistics("slow").model_stats
+        return int(model.inference_stats.success.count), int(model.inference_stats.fail.count)
 
 
 def limiters(address: str) -> set[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tritonclient.grpc import InferenceServerClient
 
 from tests.support.onnx_models import onnx_file
 from tests.support.triton import infer
@@ -13,6 +12,8 @@ from triton_models.card import Card, TensorPreparation
 from triton_models.config.model import model_config
 from triton_models.repository.publish import Published, publish
 from triton_models.repository.staging import staging
+from triton_models.server.channel import open_client
+from triton_models.server.credentials import NONE, Credentials
 from triton_models.storage import Storage
 from triton_models.tensors import TensorSpec
 
@@ -47,7 +48,7 @@ def write_number(path: Path, number: int) -> None:
     )
 
 
-def number_of(grpc_url: str, name: str = NAME) -> int:
+def number_of(grpc_url: str, name: str = NAME, credentials: Credentials = NONE) -> int:
     """The number of the version that answers a request that names none."""
-    with InferenceServerClient(grpc_url) as client:
+    with open_client(grpc_url, credentials) as client:
         return int(infer(client, name, x=ZERO)["y"].item())

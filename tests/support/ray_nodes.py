@@ -16,13 +16,15 @@ from tests.support.leftovers import await_end, command, descendants, is_alive
 _NODE: dict[str, Any] = {"node_ip_address": "127.0.0.1", "object_store_memory": 80_000_000}
 _DEATH_IS_NOTICED_SOON = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
 """A node that refuses connections is dead after five periods; one that is only slow has ten seconds to answer."""
+_METRICS_COME_SOON = {"metrics_report_interval_ms": 500}
 
 
 class RayNodes:
     """`address` is the cluster's; drivers connect to its head, which no one kills. All others have `cpus` each."""
 
     def __init__(self, head_cpus: int, cpus: int) -> None:
-        head = {"num_cpus": head_cpus, "include_dashboard": False, "_system_config": _DEATH_IS_NOTICED_SOON, **_NODE}
+        config = _DEATH_IS_NOTICED_SOON | _METRICS_COME_SOON
+        head = {"num_cpus": head_cpus, "include_dashboard": False, "_system_config": config, **_NODE}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self._cpus = cpus
         self.address = str(self._cluster.address)
@@ -30,11 +32,16 @@ class RayNodes:
     @property
     def scoring(self) -> list[Any]:
         """The nodes that score and live, the oldest first. Each has a `node_id`."""
-        return sorted(filter(_lives, self._cluster.worker_nodes), key=_raylet)
+        return sorted(filter(_lives, list(self._cluster.worker_nodes)), key=_raylet)  # others change it meanwhile
 
     def add(self) -> Any:
         """Adds a node that scores. Only in the main thread: what another starts ends with that thread."""
         return self._cluster.add_node(num_cpus=self._cpus, resources={SERVER_RESOURCE: 1}, **_NODE)
+
+    @property
+    def metrics_urls(self) -> list[str]:
+        """Where Prometheus finds the metrics of each node."""
+        return [f"http://127.0.0.1:{node.metrics_export_port}/metrics" for node in self._cluster.list_all_nodes()]  # type: ignore[no-untyped-call]
 
     def workers(self) -> set[int]:
         """All processes of the nodes that score."""

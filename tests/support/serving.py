@@ -34,7 +34,8 @@ class Serving:
                     return line.strip()
         finally:
             watchdog.cancel()
-        raise AssertionError(f"no line with {words} in:\n" + "\n".join(self.lines))
+        errors = self.process.stderr.read() if self.process.stderr is not None else ""
+        raise AssertionError(f"no line with {words} in:\n" + "\n".join((*self.lines, errors)))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from exporter.export import export
 from exporter.spec import ExportSpec
-from tests.support.jobs import scored_rows
+from tests.support.jobs import scored_rows, write_job
 from tests.support.served_models import affine
 from triton_models.storage import open_storage
 
@@ -37,6 +37,22 @@ def write_numbers(path: Path, ids: Iterable[int]) -> None:
     """An object of such rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(numbers(ids), path)
+
+
+def write_sums_job(
+    folder: Path, rows: int, triton: dict[str, object], *, rows_per_chunk: int = 100, timeout_s: float = 10
+) -> Path:
+    """A job file: so many of these rows, which are made in `in`, are added up into `out`."""
+    write_numbers(folder / "in" / "a.parquet", range(rows))
+    return write_job(
+        folder / "job.toml",
+        input=folder / "in",
+        output=folder / "out",
+        triton=triton,
+        model=MODEL,
+        rows_per_chunk=rows_per_chunk,
+        timeout_s=timeout_s,
+    )
 
 
 def check_sums(output: object, ids: Iterable[int]) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ray_pipeline.errors import RetryableError
-from ray_pipeline.sharing.limit import Outcome
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.transport.base import Pending, Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
 
@@ -71,10 +71,18 @@ class MortalTransport(FakeTransport):
 class _MortalPending:
     def __init__(self, transport: MortalTransport, request: Request, life: int) -> None:
         self._transport, self._request, self._life = transport, request, life
+        self._call: Callable[[float, Outcome], None] = lambda took_s, outcome: None
         self.sent_s = time.monotonic()
 
     def when_answered(self, call: Callable[[float, Outcome], None]) -> None:
-        raise NotImplementedError("nothing reaches this server before its result is asked for")
+        """Nothing reaches this server before its result is asked for."""
+        self._call = call
 
     def result(self) -> Tensors:
-        return self._transport.answered(self._request, self._life)
+        try:
+            answer = self._transport.answered(self._request, self._life)
+        except RetryableError:
+            self._call(time.monotonic() - self.sent_s, "dropped")
+            raise
+        self._call(time.monotonic() - self.sent_s, "success")
+        return answer

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.grpc.model_config_pb2 import ModelConfig
-from tritonclient.utils import InferenceServerException
 
-from triton_models.doctor.errors import ModelMissingError
+from triton_models.doctor.errors import ModelMissingError, explained
 from triton_models.doctor.measure import Row, at_moments, one_by_one
 from triton_models.doctor.pace import Pace, at_rate, gentle
 from triton_models.doctor.verdict import Diagnosis, diagnosis, seen
-from triton_models.errors import ServerError
 from triton_models.server import health
-from triton_models.server.errors import BrokenModelError, UnreachableError
+from triton_models.server.credentials import NONE, Credentials
+from triton_models.server.errors import BrokenModelError
 from triton_models.server.health import LoadedModel
-from triton_models.server.live import REACH_S, nobody_at, open_client
+from triton_models.server.live import REACH_S, handshake_explained, open_client
+from triton_models.server.releases import release_cautions, security_cautions
 
 
 def examine(
@@ -28,19 +27,31 @@ def examine(
     requests: int,
     rate_per_s: float | None,
     say: Callable[[str], None] = lambda line: None,
-) -> list[Diagnosis]:
+    credentials: Credentials = NONE,
+) -> Examination:
     """Sends single rows to these models of the server whose gRPC is at `address`, to all that are ready if empty.
 
     One model after the other, `requests` for each at most, at a rate that takes a small share of one instance, or at
     `rate_per_s`. Before it begins it says how long it will take. Raises UnreachableError, ModelMissingError,
     BrokenModelError for a model that answers no request, or another ServerError for a server that refuses to answer.
     """
-    with open_client(address) as client, _explained(address):
-        client.is_server_live(client_timeout=REACH_S)
+    with open_client(address, credentials) as client, explained(address):
+        with handshake_explained(address, credentials):
+            client.is_server_live(client_timeout=REACH_S)
         patients = [_admitted(client, one, requests, rate_per_s) for one in _chosen(client, address, models)]
         total_s = math.ceil(sum(patient.pace.seconds for patient in patients))
         say(f"about {total_s} s for {len(patients)} model{'s' if len(patients) > 1 else ''}")
-        return [_examined(patient) for patient in patients]
+        version = client.get_server_metadata(client_timeout=REACH_S).version
+        cautions = (*release_cautions(version), *security_cautions(version))
+        return Examination(cautions, tuple(_examined(patient) for patient in patients))
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found: what is to be said of the server itself, and a diagnosis for each model."""
+
+    cautions: tuple[str, ...]
+    models: tuple[Diagnosis, ...]
 
 
 @dataclass(frozen=True)
@@ -82,16 +93,3 @@ def _examined(patient: _Patient) -> Diagnosis:
     timings = at_moments(patient.row, patient.pace.moments())
     found = seen(timings.latencies_s, timings.failures)
     return diagnosis(patient.row.model, patient.row.version, patient.config, found)
-
-
-@contextmanager
-def _explained(address: str) -> Iterator[None]:
-    try:
-        yield
-    except InferenceServerException as error:
-        said, status = error.message() or "nothing", error.status()
-        if status == "StatusCode.UNAVAILABLE" and "protocol is restricted" not in said:
-            raise nobody_at(address, said) from error
-        if status == "StatusCode.DEADLINE_EXCEEDED":
-            raise UnreachableError(f"{address} did not answer in time ({said}); look at its log") from error
-        raise ServerError(f"{address} does not let itself be examined ({said})") from error

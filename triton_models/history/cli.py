@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from triton_models.access import ControlKeyFile, TlsCa, TlsCert, TlsKey, TlsServerName, credentials_of
+from triton_models.lines import progress, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 
 models_app = typer.Typer(help="The models of a repository and their versions.", no_args_is_help=True)
 
-Repository = Annotated[str, typer.Option(help="The model repository: a folder, s3:// or gs://.", show_default=False)]
+Repository = Annotated[
+    str,
+    typer.Option(
+        envvar="RAYTON_REPOSITORY", help="The model repository: a folder, s3:// or gs://.", show_default=False
+    ),
+]
 Name = Annotated[str, typer.Argument(help="The model.", show_default=False)]
 HOUR_S = 3600.0
 
@@ -85,20 +92,24 @@ def rollback(
     load_timeout_s: Annotated[
         float, typer.Option(min=1, help="How long each server may take to answer with it.")
     ] = 600.0,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_server_name: TlsServerName = None,
+    control_key_file: ControlKeyFile = None,
 ) -> None:
     """Publish an older version once more, as the next one: the newest number is always the current version."""
     from triton_models.repository.rollback import roll_back
     from triton_models.server.live import check_there, load_everywhere
 
     addresses = load or []
-    check_there(addresses, name)
+    credentials = credentials_of(tls_ca, tls_cert, tls_key, tls_server_name, control_key_file)
+    check_there(addresses, name, credentials)
     published = roll_back(_open(repository), name, to)
-    _say(
-        f"{name} version {published.version} is published, a copy of version {published.card.copy_of}: {published.uri}"
-    )
-    load_everywhere(addresses, name, published.version, load_timeout_s, _progress)
+    say(f"{name} version {published.version} is published, a copy of version {published.card.copy_of}: {published.uri}")
+    load_everywhere(addresses, name, published.version, load_timeout_s, progress, credentials)
     for address in addresses:
-        _say(f"{address} answers from version {published.version}")
+        say(f"{address} answers from version {published.version}")
 
 
 @models_app.command()
@@ -113,7 +124,7 @@ def retire(
     from triton_models.repository.removal import retire as run
 
     freed = run(_open(repository), checked_name(name), version)
-    _say(f"{name} version {version} is retired; {size(freed)} are free")
+    say(f"{name} version {version} is retired; {size(freed)} are free")
 
 
 @models_app.command()
@@ -146,11 +157,3 @@ def _show(what: RenderableType) -> None:
     from rich.console import Console
 
     Console().print(what, soft_wrap=True)
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from triton_models.config.pbtxt import from_pbtxt
@@ -129,7 +129,7 @@ class Cache:
         if not served:
             raise RepositoryError(f"{self._config_path(name)} names no version")
         for version in served:
-            check_files(local, replace(read_card(local, name, version), name=name), version)
+            check_files(local.at(layout.version_path(name, version)), read_card(local, name, version))
 
     def _card(self, name: str, version: int) -> bytes | None:
         return _content(self.models / layout.card_path(name, version))

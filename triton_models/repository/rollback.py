@@ -42,7 +42,8 @@ def roll_back(repository: Storage, name: str, to: int | None = None) -> Publishe
         raise RepositoryError(f"{repository.uri}/{layout.config_path(name)} is missing; export {name} again")
     card = replace(old, copy_of=old.copy_of or to)
     with disk_explained(repository):
-        return _in_folder(repository, card, config) if repository.local else _in_store(repository, card, config)
+        place = _in_folder if repository.local else _in_store
+        return place(repository, layout.version_path(name, to), card, config)
 
 
 def _before(repository: Storage, name: str, current: int) -> int:
@@ -58,25 +59,23 @@ def _before(repository: Storage, name: str, current: int) -> int:
     return earlier[-1]
 
 
-def _in_folder(repository: Storage, card: Card, config: ModelConfig) -> Published:
+def _in_folder(repository: Storage, source: str, card: Card, config: ModelConfig) -> Published:
     assert repository.local is not None
     with staging(repository) as staged:
-        check_files(repository, card, card.version)
+        check_files(repository.at(source), card)
         for file in card.files:
-            _link(repository.local / layout.version_path(card.name, card.version) / file, staged / file)
+            _link(repository.local / source / file, staged / file)
         return publish_files(repository, staged, card, config)
 
 
-def _in_store(repository: Storage, card: Card, config: ModelConfig) -> Published:
-    source = layout.version_path(card.name, card.version)
-
+def _in_store(repository: Storage, source: str, card: Card, config: ModelConfig) -> Published:
     def place(numbered: Card) -> bool:
         def copy(file: str, target: str) -> None:
             repository.copy(f"{source}/{file}", target)
 
         return place_in_store(repository, copy, numbered, config)
 
-    check_files(repository, card, card.version)
+    check_files(repository.at(source), card)
     return publish_next(repository, card, config, place)
 
 

@@ -7,20 +7,21 @@ import difflib
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from triton_models.card import Card
+from triton_models.config.foreign import strayed
 from triton_models.config.pbtxt import from_pbtxt
-from triton_models.errors import RepositoryError
+from triton_models.errors import ConfigError, RepositoryError
 from triton_models.repository import layout
 from triton_models.storage import Storage
 
 
 def models(repository: Storage) -> list[str]:
-    """The names of all folders of the repository that have a `config.pbtxt`, sorted."""
-    return [name for name in repository.folders() if repository.stat(layout.config_path(name)) is not None]
+    """The names of all folders of the repository that have a `config.pbtxt`, sorted; also such as no model may have."""
+    return [name for name in repository.folders() if repository.stat(f"{name}/{layout.CONFIG_FILE}") is not None]
 
 
 def numbers(repository: Storage, name: str) -> list[int]:
     """The numbers of a model that are used up, smallest first: by versions, and by uploads that did not end."""
-    found = (layout.version_number(folder) for folder in repository.folders(name))
+    found = (layout.version_number(folder) for folder in repository.folders(layout.checked_name(name)))
     return sorted(number for number in found if number is not None)
 
 
@@ -70,11 +71,17 @@ def no_version(repository: Storage, name: str, version: int) -> RepositoryError:
 
 
 def read_config(repository: Storage, name: str) -> ModelConfig | None:
-    """The config of a model, or None if there is no such model. Raises ConfigError."""
+    """The config of a model, or None if there is no such model.
+
+    Raises ConfigError, also for one that names files outside the model's folder.
+    """
     path = layout.config_path(name)
     if repository.stat(path) is None:
         return None
-    return from_pbtxt(repository.read(path).decode(errors="replace"), f"{repository.uri}/{path}")
+    config = from_pbtxt(repository.read(path).decode(errors="replace"), f"{repository.uri}/{path}")
+    if stray := strayed(config):
+        raise ConfigError(f"{repository.uri}/{path}: {stray}, which is not in the folder of the model; correct it")
+    return config
 
 
 def read_card(repository: Storage, name: str, version: int) -> Card:

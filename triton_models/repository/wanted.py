@@ -11,6 +11,7 @@ from triton_models.card import Card
 from triton_models.config.pbtxt import to_pbtxt
 from triton_models.errors import RepositoryError
 from triton_models.repository import layout
+from triton_models.repository.foreign import refuse_code
 from triton_models.repository.versions import no_model, numbers, read_config
 from triton_models.storage import Storage
 
@@ -30,12 +31,16 @@ class Wanted:
 def wanted(repository: Storage, name: str) -> Wanted:
     """What is to be served of a model at this moment. Only a version with a card counts: its upload has ended.
 
-    Raises RepositoryError if there is no such model or none of the versions is whole, ConfigError, StorageError.
+    Raises RepositoryError if there is no such model, if none of the versions is whole, or if something in a bucket
+    would make a server run code; CardError, ConfigError, StorageError.
     """
-    config = read_config(repository, layout.checked_name(name))
+    config = read_config(repository, name)
     if config is None:
         raise no_model(repository, name)
     cards = _chosen(repository, name, config.version_policy)
+    for version, content in cards.items():
+        where = f"{repository.uri}/{layout.card_path(name, version)}"
+        refuse_code(repository, config, card_of(content, where), version)
     return Wanted(name, to_pbtxt(naming(config, sorted(cards))), cards)
 
 

@@ -25,6 +25,10 @@ class StartError(ServerError):
     """The server did not come up."""
 
 
+class StarvedError(StartError):
+    """The server aborted at its start because the process of a model got no processor."""
+
+
 class BrokenModelError(StartError):
     """A model cannot be loaded, or cannot answer a request."""
 
@@ -43,3 +47,7 @@ class LoadRefusedError(ServerError):
 
 class VersionMissingError(ServerError):
     """A running server does not have the version that it was asked to load."""
+
+
+class CredentialsError(ServerError):
+    """Certificates or keys cannot be read, do not fit together, or are not to be used any more."""

@@ -175,7 +175,14 @@ class Follower:
 
     def _load(self, name: str, server: NodeServer) -> None:
         options = server.options
-        load_versions(server.grpc_url, name, self.cache.served(name), options.start_timeout_s, probe=options.probe)
+        load_versions(
+            server.grpc_url,
+            name,
+            self.cache.served(name),
+            options.start_timeout_s,
+            probe=options.probe,
+            credentials=server.credentials,
+        )
 
     def _verified(self) -> set[str]:
         """The models of the copy that are what their cards say; the others are removed."""

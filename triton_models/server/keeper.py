@@ -3,7 +3,9 @@
 A process of its own, because only a process that lives on can clean up after one that was killed. It is started as a
 script by an interpreter without site-packages: nothing that needs more than the standard library may be imported here.
 
-    python keeper.py OWNER_PID IDENTITY NICENESS COMMAND...
+    python keeper.py OWNER_PID IDENTITY NICENESS COMMAND... < KEY
+
+KEY, which may be empty, takes the place of the word @control-key@ in COMMAND, and is kept out of the process list.
 
 NICENESS is `normal`, or `background` for a server that gets only the processor time that nobody else wants. Its owner
 is whoever started it. SIGTERM is passed on to the server, which finishes its requests; SIGQUIT kills it. So does the
@@ -21,16 +23,21 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from triton_models.server.masking import SECRET, masked, start_unseen
 from triton_models.server.proc import parents
 
 SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "rayton"
 NORMAL, BACKGROUND = "normal", "background"
+MASK_EVERY_S = 0.002
 AUTOGROUP = Path("/proc/self/autogroup")
 LEAST = 19
 SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
@@ -69,6 +76,7 @@ def main() -> int:
     """
     owner, server, background, command = int(sys.argv[1]), sys.argv[2], sys.argv[3] == BACKGROUND, sys.argv[4:]
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    secret = sys.stdin.read()
     owner_fd = os.pidfd_open(owner)
     if os.getppid() != owner:  # it died before its descriptor was opened, which may name a stranger
         return 128 + signal.SIGKILL
@@ -78,26 +86,29 @@ def main() -> int:
     stand_in_fd = os.pidfd_open(stand_in)
     if os.getppid() != stand_in:
         return 128 + signal.SIGKILL
-    return _keep(command, server, [owner_fd, stand_in_fd], background)
+    return _keep(command, secret, server, [owner_fd, stand_in_fd], background)
 
 
 def _stand_for(keeper: int) -> int:
     """Passes signals on to the keeper, and its exit status back."""
-    _forward({received: received for received in FORWARDED}, keeper)
+    _forward({received: received for received in FORWARDED}, os.pidfd_open(keeper))
     _, status = os.waitpid(keeper, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
-def _keep(command: list[str], server: str, masters: list[int], background: bool) -> int:
+def _keep(command: list[str], secret: str, server: str, masters: list[int], background: bool) -> int:
     """Runs the server until it ends or the process behind one of the descriptors in `masters` does."""
     libc = ctypes.CDLL(None)
     # Stubs whose server died become this process's children, where they can be found.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    child = subprocess.Popen(command, preexec_fn=lambda: _prepare_child(libc, background))
+    child = _started(command, secret, lambda: _prepare_child(libc, background))
     child_fd = os.pidfd_open(child.pid)
-    _forward(FORWARDED, child.pid)
-    if child_fd not in select.select([child_fd, *masters], [], [])[0]:
+    _forward(FORWARDED, child_fd)
+    hidden = not secret
+    while not (ended := select.select([child_fd, *masters], [], [], None if hidden else MASK_EVERY_S)[0]):
+        hidden = _hidden(child.pid, secret)
+    if child_fd not in ended:
         child.kill()
     status = child.wait()
     _kill_descendants()
@@ -105,9 +116,33 @@ def _keep(command: list[str], server: str, masters: list[int], background: bool)
     return status if status >= 0 else 128 - status
 
 
-def _forward(signals: dict[signal.Signals, signal.Signals], process: int) -> None:
-    for received, sent in signals.items():
-        signal.signal(received, lambda *_, sent=sent: os.kill(process, sent))
+def _started(command: list[str], secret: str, prepare: Callable[[], None]) -> subprocess.Popen[bytes]:
+    if secret:
+        try:
+            return start_unseen(command, secret, prepare)
+        except (OSError, ValueError) as error:
+            print(f"the control key is in the process list for a moment: {error}", file=sys.stderr, flush=True)
+    return subprocess.Popen([word.replace(SECRET, secret) for word in command], preexec_fn=prepare)
+
+
+def _hidden(pid: int, secret: str) -> bool:
+    """Whether nothing more can be done to take a secret out of the process list; whoever started it looks again."""
+    try:
+        return masked(pid, secret)
+    except OSError as error:
+        print(f"the control key stays where it can be read: {error}", file=sys.stderr, flush=True)
+        return True
+
+
+def _forward(signals: dict[signal.Signals, signal.Signals], process_fd: int) -> None:
+    """From now on passes signals on to a process; one that has ended misses nothing."""
+
+    def forward(received: int, _: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process_fd, signals[signal.Signals(received)])
+
+    for received in signals:
+        signal.signal(received, forward)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
 

@@ -15,7 +15,8 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from triton_models.errors import ServerError
-from triton_models.server import health
+from triton_models.server import channel, handshake, health
+from triton_models.server.credentials import NONE, Credentials
 from triton_models.server.errors import BrokenModelError, LoadRefusedError, UnreachableError, VersionMissingError
 
 Say = Callable[[str], None]
@@ -26,14 +27,18 @@ _PAUSES_S = (0.1, 0.2, 0.5, 1.0)
 _ADDRESS = re.compile(r"[^/\s]+:\d+")
 
 
-def check_there(addresses: Sequence[str], name: str) -> None:
-    """Raises UnreachableError for the first address where no server answers; asked before a version is published."""
+def check_there(addresses: Sequence[str], name: str, credentials: Credentials = NONE) -> None:
+    """Asked before a version is published. Raises UnreachableError for the first address where no server answers, or
+    LoadRefusedError if it lets only others load models.
+    """
     for address in addresses:
         try:
-            with open_client(address) as client:
-                _ask_life(client, address, name)
-        except UnreachableError as error:
-            raise UnreachableError(f"{error} (nothing was published)") from error
+            with open_client(address, credentials) as client:
+                _ask_life(client, address, name, credentials)
+                with _explained(address, name, REACH_S):
+                    health.loaded_models(client)  # who may not ask that may not load either
+        except (UnreachableError, LoadRefusedError) as error:
+            raise type(error)(f"{error} (nothing was published)") from error
 
 
 def load_everywhere(
@@ -42,19 +47,21 @@ def load_everywhere(
     version: int,
     timeout_s: float = 120.0,
     say: Say = lambda line: None,
+    credentials: Credentials = NONE,
 ) -> None:
     """Returns when every server has loaded this version of a model and has answered one inference from it.
 
-    `addresses` are those of the servers' gRPC, as in `node:8001`; each has `timeout_s`. All are asked whether they are
-    there before the first one loads anything. A server that does not see the version yet, because it follows a bucket
-    by itself, is waited for. Raises UnreachableError, LoadRefusedError, BrokenModelError or VersionMissingError; each
-    says which server, what it said, what to do now, and which servers have the version already.
+    `addresses` are those of the servers' gRPC, as in `node:8001`; all get to see the same `credentials`, and each has
+    `timeout_s`. All are asked whether they are there before the first one loads anything. A server that does not see
+    the version yet, because it follows a bucket by itself, is waited for. Raises UnreachableError, LoadRefusedError,
+    BrokenModelError or VersionMissingError; each says which server, what it said, what to do now, and which servers
+    have the version already.
     """
     loaded: list[str] = []
     with ExitStack() as stack:
-        clients = {address: stack.enter_context(open_client(address)) for address in addresses}
+        clients = {address: stack.enter_context(open_client(address, credentials)) for address in addresses}
         for address, client in clients.items():
-            _ask_life(client, address, name)
+            _ask_life(client, address, name, credentials)
         for address, client in clients.items():
             say(f"loading version {version} of {name} into {address}")
             try:
@@ -67,12 +74,20 @@ def load_everywhere(
             loaded.append(address)
 
 
-def load_versions(address: str, name: str, versions: Sequence[int], timeout_s: float, *, probe: bool = True) -> None:
+def load_versions(
+    address: str,
+    name: str,
+    versions: Sequence[int],
+    timeout_s: float,
+    *,
+    probe: bool = True,
+    credentials: Credentials = NONE,
+) -> None:
     """Makes one server load a model, and returns when these versions are ready and the newest has answered.
 
     `probe` false leaves out the answer. Raises like `load_everywhere`; VersionMissingError without waiting.
     """
-    with open_client(address) as client, _explained(address, name, timeout_s):
+    with open_client(address, credentials) as client, _explained(address, name, timeout_s):
         client.load_model(name, client_timeout=timeout_s)
         ready = _ready(client, name)
         for version in versions:
@@ -82,8 +97,8 @@ def load_versions(address: str, name: str, versions: Sequence[int], timeout_s: f
             _probe(client, address, name, versions[-1])
 
 
-def _ask_life(client: InferenceServerClient, address: str, name: str) -> None:
-    with _explained(address, name, REACH_S):
+def _ask_life(client: InferenceServerClient, address: str, name: str, credentials: Credentials) -> None:
+    with _explained(address, name, REACH_S), handshake_explained(address, credentials):
         client.is_server_live(client_timeout=REACH_S)
 
 
@@ -146,11 +161,27 @@ def _probe(client: InferenceServerClient, address: str, name: str, version: int)
         ) from error
 
 
-def open_client(address: str) -> InferenceServerClient:
-    """A client for the gRPC of a server, `address` being HOST:PORT. Raises UnreachableError for anything else."""
+def open_client(address: str, credentials: Credentials = NONE) -> InferenceServerClient:
+    """A client for the gRPC of a server, `address` being HOST:PORT. Raises UnreachableError for anything else.
+
+    Raises CredentialsError for files that are of no use.
+    """
+    if "@" in address:
+        raise UnreachableError("the address of a server holds credentials; give HOST:PORT alone, as in node:8001")
     if not _ADDRESS.fullmatch(address):
         raise UnreachableError(f"{address!r} is not the address of a server's gRPC; give HOST:PORT, as in node:8001")
-    return InferenceServerClient(address)
+    return channel.open_client(address, credentials)
+
+
+@contextmanager
+def handshake_explained(address: str, credentials: Credentials) -> Iterator[None]:
+    """Of a first call that fails, says whether that was for want of the right credentials: UnreachableError then."""
+    try:
+        yield
+    except InferenceServerException:
+        if (trouble := handshake.trouble(address, credentials)) is not None:
+            raise UnreachableError(trouble) from None
+        raise
 
 
 @contextmanager
@@ -166,8 +197,8 @@ def error_of(error: InferenceServerException, address: str, name: str, timeout_s
     said, status = error.message() or "nothing", error.status()
     if "protocol is restricted" in said:
         return LoadRefusedError(
-            f"{address} loads models only for clients with its key ({said}); load {name} with such a client, or start "
-            "the server again"
+            f"{address} loads models only for clients with its key ({said}); give the file with that key by "
+            f"--control-key-file, or start the server again: then it loads {name}"
         )
     if "explicit model load / unload is not allowed" in said:
         return LoadRefusedError(

@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from triton_models.server.errors import PortInUseError, StartError
-from triton_models.server.options import ServerOptions
-
-PORT_NAMES = ("http_port", "grpc_port", "metrics_port")
+from triton_models.server.options import PORT_NAMES, ServerOptions
 
 _PORTS_OF_CLIENTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST, _HIGHEST = 20_000, 65_535
@@ -26,7 +24,7 @@ def choose_ports(options: ServerOptions) -> ServerOptions:
     chosen: dict[str, int] = {}
     with ExitStack() as sockets:  # all three at once, or a free port could be chosen twice
         for name in PORT_NAMES:
-            sock = sockets.enter_context(_bound(options.address, name, getattr(options, name)))
+            sock = sockets.enter_context(_bound(options.address_of(name), name, getattr(options, name)))
             chosen[name] = sock.getsockname()[1]
     return replace(options, **chosen)  # type: ignore[arg-type]
 

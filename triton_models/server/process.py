@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -20,9 +20,15 @@ from types import TracebackType
 from tritonclient.grpc import InferenceServerClient
 
 from triton_models.repository import layout, versions
-from triton_models.server import health, keeper
+from triton_models.server import handshake, health, keeper
 from triton_models.server.binary import Binary, embedded_binary, external_binary
-from triton_models.server.errors import BrokenModelError, PortInUseError, StartError, StopError
+from triton_models.server.certificates import own_credentials
+from triton_models.server.channel import open_client
+from triton_models.server.control_key import read_control_key
+from triton_models.server.credentials import NONE, Credentials
+from triton_models.server.errors import BrokenModelError, PortInUseError, StartError, StarvedError, StopError
+from triton_models.server.last_words import last_words, starved
+from triton_models.server.masking import shown_by
 from triton_models.server.options import ServerOptions, check_address, command_line
 from triton_models.server.ports import choose_ports
 from triton_models.server.runtime import Runtime
@@ -31,8 +37,9 @@ from triton_models.storage import open_storage
 POLL_S = 0.05
 # How long the server may take to unload its models after its requests are finished.
 UNLOAD_S = 30.0
-# Triton complains about the absence of a GPU in the words of errors.
-_HARMLESS = re.compile(r"CudaDriverHelper|NVML|DCGM|pinned|failed to load all models")
+STARTS = 3
+"""How often a server is started that got no processor at its start. It needs one for a moment each second."""
+
 _CHANNEL = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
@@ -41,34 +48,51 @@ _CHANNEL = [
 ]
 
 
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class NodeServer:
     """A running server. Use it in a `with` statement, or call `stop`; it dies with this process in any case.
 
     `options` has the ports that were chosen, `models` what was loaded. `identity` is the server's name in its own
-    metadata and the beginning of the names of its shared memory.
+    metadata and the beginning of the names of its shared memory; `credentials` are what its owner shows to it.
     """
 
     options: ServerOptions
     identity: str
     keeper: subprocess.Popen[bytes]
     models: tuple[health.LoadedModel, ...] = ()
+    credentials: Credentials = NONE
 
     @classmethod
     def start(cls, source: Runtime | Path, options: ServerOptions) -> NodeServer:
         """Starts the embedded server of a runtime, or the `tritonserver` at a path; returns when it is ready.
 
-        Ready means that every model is loaded and has answered a real request. Raises a ServerError otherwise, and
-        then nothing is left behind.
+        Ready means that every model is loaded and has answered a real request. A server that aborts because it gets no
+        processor is started again. Raises a ServerError otherwise, and then nothing is left behind.
         """
         binary = embedded_binary(source) if isinstance(source, Runtime) else external_binary(source)
         check_address(options, binary)
+        credentials = own_credentials(options.tls) if options.tls is not None else NONE
+        credentials = replace(credentials, control_key_file=options.control_key_file)
         complete_configs = _check_models(options)
         keeper.reap_orphaned_shared_memory()
+        for _ in range(STARTS - 1):
+            try:
+                return cls._started(binary, options, credentials, complete_configs)
+            except StarvedError as error:
+                _log.warning("%s; it is started again", error)
+        return cls._started(binary, options, credentials, complete_configs)
+
+    @classmethod
+    def _started(
+        cls, binary: Binary, options: ServerOptions, credentials: Credentials, complete_configs: bool
+    ) -> NodeServer:
         options = choose_ports(options)
         identity = keeper.identity(os.getpid(), secrets.token_hex(4))
         process, log_start = _launch(binary, options, identity, complete_configs)
-        server = cls(options, identity, process)
+        server = cls(options, identity, process, credentials=credentials)
         try:
             return replace(server, models=server._ready(log_start))
         except BaseException:
@@ -83,17 +107,23 @@ class NodeServer:
     @property
     def http_url(self) -> str:
         """The address for HTTP clients, as in `http://127.0.0.1:8000`."""
-        return f"http://{_reachable(self.options.address)}:{self.options.http_port}"
+        return f"http://{_reachable(self.options.address_of('http_port'))}:{self.options.http_port}"
 
     @property
     def metrics_url(self) -> str:
         """Where Prometheus finds the metrics, as in `http://127.0.0.1:8002/metrics`."""
-        return f"http://{_reachable(self.options.address)}:{self.options.metrics_port}/metrics"
+        return f"http://{_reachable(self.options.address_of('metrics_port'))}:{self.options.metrics_port}/metrics"
 
     @property
     def is_running(self) -> bool:
         """Whether the server's process is there."""
         return self.keeper.poll() is None
+
+    @property
+    def shows_control_key(self) -> bool:
+        """Whether every user of this machine can read the control key in the list of processes."""
+        key_file = self.options.control_key_file
+        return key_file is not None and shown_by(self.keeper.pid, read_control_key(key_file))
 
     def wait(self, timeout_s: float | None = None) -> int:
         """Waits for the server's end; returns its exit status. Raises TimeoutError."""
@@ -132,7 +162,7 @@ class NodeServer:
 
     def _ready(self, log_start: int) -> tuple[health.LoadedModel, ...]:
         deadline = time.monotonic() + self.options.start_timeout_s
-        with InferenceServerClient(self.grpc_url, channel_args=_CHANNEL) as client:
+        with open_client(self.grpc_url, self.credentials, _CHANNEL) as client:
             self._await_grpc(client, deadline, log_start)
             self._await_http(deadline, log_start)
             models = health.loaded_models(client)
@@ -155,6 +185,8 @@ class NodeServer:
 
     def _await_grpc(self, client: InferenceServerClient, deadline: float, log_start: int) -> None:
         while (name := health.server_name(client)) is None:
+            if self.credentials.uses_tls and (trouble := handshake.trouble(self.grpc_url, self.credentials)):
+                raise StartError(f"the server has started and does not let in its own owner: {trouble}")
             self._await_more(deadline, log_start)
         if name != self.identity:
             raise PortInUseError(f"another server answers at {self.grpc_url}; choose another --grpc-port")
@@ -174,8 +206,9 @@ class NodeServer:
                     f"the server was not ready after {self.options.start_timeout_s:g} s; {self._see_log}"
                 ) from None
         else:
-            told = _errors_in(self.options.log_file, log_start) or [f"exit status {status}"]
-            raise StartError(f"the server did not start: {'; '.join(told)}; {self._see_log}")
+            log_file = self.options.log_file
+            kind = StarvedError if starved(log_file, log_start) else StartError
+            raise kind(f"the server did not start: {last_words(status, log_file, log_start)}; {self._see_log}")
 
     def _kill(self) -> None:
         if self.is_running:
@@ -208,6 +241,7 @@ def _launch(
     binary: Binary, options: ServerOptions, identity: str, complete_configs: bool
 ) -> tuple[subprocess.Popen[bytes], int]:
     """The keeper's process, and where in the log file its own lines begin."""
+    key = read_control_key(options.control_key_file) if options.control_key_file is not None else ""
     command = command_line(options, binary, identity, complete_configs)
     niceness = keeper.BACKGROUND if options.background else keeper.NORMAL
     keeping = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), identity, niceness]
@@ -216,7 +250,7 @@ def _launch(
     with options.log_file.open("ab") as log:
         process = subprocess.Popen(
             [*keeping, *command],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             env=dict(binary.environment),
@@ -226,15 +260,10 @@ def _launch(
             start_new_session=not joins,
             process_group=0 if joins else None,
         )
+        assert process.stdin is not None
+        with process.stdin:
+            process.stdin.write(key.encode())
         return process, log.tell()
-
-
-def _errors_in(log_file: Path, start: int) -> list[str]:
-    with log_file.open("rb") as log:
-        log.seek(start)
-        lines = log.read().decode(errors="replace").splitlines()
-    told = [line.partition("] ")[2] or line for line in lines if re.match(r"E\d{4} |error: |Error: |.*[Ee]rror:", line)]
-    return [line.strip('"') for line in told if not _HARMLESS.search(line)][-3:]
 
 
 def _name_over_http(url: str) -> str | None:

@@ -41,18 +41,19 @@ def run(*words: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "told", "extra"),
     [
-        ("score", ["JOB.toml", "--ray-address", "--refresh", "--rescore-changed", "--retry-rejected"]),
-        ("plan", ["JOB.toml", "Starts and writes nothing"]),
-        ("status", ["OUTPUT", "--endpoint-url", "AWS_ENDPOINT_URL"]),
-        ("verify", ["OUTPUT", "--endpoint-url", "AWS_ENDPOINT_URL"]),
+        ("score", ["JOB.toml", "--ray-address", "--refresh", "--rescore-changed", "--retry-rejected"], "score"),
+        ("plan", ["JOB.toml", "Starts and writes nothing"], "score"),
+        ("status", ["OUTPUT", "--endpoint-url", "AWS_ENDPOINT_URL"], "score"),
+        ("report", ["OUTPUT", "--html", "--price-per-node-hour", "--endpoint-url", "AWS_ENDPOINT_URL"], "report"),
+        ("verify", ["OUTPUT", "--endpoint-url", "AWS_ENDPOINT_URL"], "score"),
     ],
 )
-def test_every_command_says_what_it_takes(command: str, told: list[str]) -> None:
+def test_every_command_says_what_it_takes(command: str, told: list[str], extra: str) -> None:
     page = run(command, "--help")
     assert [one for one in told if one not in page] == []
-    assert EXTRAS[command] == "score"
+    assert EXTRAS[command] == extra
 
 
 def test_plan_says_what_score_would_do(tmp_path: Path) -> None:

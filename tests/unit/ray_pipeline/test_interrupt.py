@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ray_pipeline.interrupt import interruptible
+from ray_pipeline.interrupt import handlers_kept, interruptible
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +33,16 @@ def test_other_errors_pass_through_and_the_program_is_as_before() -> None:
     assert said == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_handlers_are_kept_through_a_start_that_fails() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ValueError, match="late"):
+        late_start()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def late_start() -> None:
+    with handlers_kept():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise ValueError("late")

@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ray.exceptions import RayTaskError
 
 from ray_pipeline.chunk import Chunk
-from ray_pipeline.errors import FatalError, OutputError
-from ray_pipeline.job import Again, _bearable, _begin, _check_bearable, _worker_errors_unwrapped
+from ray_pipeline.errors import OutputError
+from ray_pipeline.job import Again, _bearable, _begin, _check_bearable
 from ray_pipeline.output import parts
 from ray_pipeline.output.claim import read_plan
 from ray_pipeline.output.ledger import known
@@ -17,26 +16,7 @@ from ray_pipeline.output.success import read_success
 from ray_pipeline.sinks.part import PartResult
 from ray_pipeline.spec import JobSpec
 from tests.support.committed import CHUNKS, PLAN, REJECTED, CommittedJob
-from triton_models.errors import CardError, ConfigError
 from triton_models.storage import open_storage
-
-
-def test_an_error_of_a_worker_is_told_without_what_ray_says_about_it() -> None:
-    told = FatalError("server a: not there")
-    wrapped = RayTaskError("score", "Traceback ...", told).as_instanceof_cause()  # type: ignore[no-untyped-call]
-    with pytest.raises(FatalError) as raised, _worker_errors_unwrapped():
-        raise wrapped
-    assert raised.value is told
-
-
-def test_an_error_of_this_process_keeps_what_it_adds_to_its_cause() -> None:
-    with pytest.raises(CardError, match=r"card\.json: tensor type"), _worker_errors_unwrapped():
-        raise CardError("card.json: tensor type X") from ConfigError("tensor type X")
-
-
-def test_an_error_that_is_not_for_people_stays_as_it_is() -> None:
-    with pytest.raises(ZeroDivisionError), _worker_errors_unwrapped():
-        raise ZeroDivisionError
 
 
 @pytest.fixture

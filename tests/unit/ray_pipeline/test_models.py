@@ -8,7 +8,7 @@ import pytest
 
 from ray_pipeline.errors import InputError, JobFileError
 from ray_pipeline.models import JobModel, check_input_types, job_model
-from ray_pipeline.spec import ModelSpec
+from ray_pipeline.sections import ModelSpec
 from tests.support.job_models import image_model, pair_model, tensor_model, text_model, text_preparation, tokenizer
 from tests.support.repositories import card, config
 from triton_models.repository.publish import publish

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from ray_pipeline.errors import JobFileError
+from ray_pipeline.output.fingerprint import fingerprint
 from ray_pipeline.spec import JobSpec, load_job
+from triton_models.server.credentials import NONE, Credentials
 
 GOOD = """
 [input]
@@ -78,6 +80,13 @@ def test_the_job_file_of_the_readme_is_read(job: Path) -> None:
         ('url = "localhost:8001"', 'url = "x:1"\ntransport = "shm"', "triton.transport: Input should be 'auto'"),
         ("localhost:8001", "localhost", "triton.url: 'localhost' is not host:port"),
         ("localhost:8001", "http://localhost:8001", "triton.url: 'http://localhost:8001' is not host:port"),
+        ("[storage]", '[triton.tls]\ncart = "/a"\n[storage]', "triton.tls.cart: unknown key; did you mean 'cert'?"),
+        ("[storage]", '[triton.tls]\ncert = "/a"\n[storage]', "triton.tls.ca: missing"),
+        ("[storage]", '[triton.tls]\nca = "ca.pem"\n[storage]', "triton.tls.ca: ca.pem is read on every node; give"),
+        ("[storage]", '[triton.tls]\nca = "/a"\nkey = "/b"\n[storage]', "triton.tls: cert and key belong together"),
+        ("localhost:8001", 'x:1"\ncontrol_key_file = "key', "triton.control_key_file: key is read on every node; give"),
+        ('url = "localhost:8001"', 'repository = "m"\ncontrol_key_file = "/k"', "triton: control_key_file is for url"),
+        ('url = "localhost:8001"', 'repository = "m"\n[triton.tls]\nca = "/a"', "triton: tls is for url, a running"),
         ("[storage]", '[sharing]\nlane = "fast"\n[storage]', "sharing.lane: Input should be 'own'"),
         ("[storage]", '[sharing]\nmode = "some"\n[storage]', "sharing.mode: Input should be 'shared'"),
         ("[storage]", '[sharing]\nlane = "own"\nweight = 2\n[storage]', "sharing: weight is for lane"),
@@ -143,6 +152,16 @@ def test_a_file_that_is_not_there_is_named(job: Path) -> None:
 def test_a_job_is_beside_users_only_if_it_says_so(job: Path, sharing: str, lane: str | None) -> None:
     beside = load(job, f"{GOOD}\n{sharing}\n").beside_users
     assert (beside.lane if beside is not None else None) == lane
+
+
+def test_what_a_server_gets_to_see_is_in_the_job_file_and_decides_no_answer(job: Path) -> None:
+    plain = load(job, GOOD)
+    assert plain.triton.credentials == NONE
+    tls = '[triton.tls]\nca = "/pki/ca.pem"\ncert = "/pki/c.pem"\nkey = "/pki/c.key"\nserver_name = "triton.example"\n'
+    shown = load(job, GOOD.replace("[storage]", f'control_key_file = "/pki/control"\n{tls}\n[storage]'))
+    ca, cert, key, control = (Path(f"/pki/{name}") for name in ("ca.pem", "c.pem", "c.key", "control"))
+    assert shown.triton.credentials == Credentials(ca, cert, key, "triton.example", control)
+    assert fingerprint(shown, [3], ["0" * 64]) == fingerprint(plain, [3], ["0" * 64])
 
 
 def test_a_shared_lane_needs_somebody_to_share_with(job: Path) -> None:

@@ -61,8 +61,13 @@ def run_options(config: Config) -> ort.RunOptions:
 
 
 def model_file(config: Config, version_folder: Path) -> Path:
-    """The path of the ONNX file; raises LoadError when it is not there."""
-    path = version_folder / (config.get("default_model_filename") or "model.onnx")
+    """The path of the ONNX file; raises LoadError when it is not there, or not in the folder of the version."""
+    name = config.get("default_model_filename") or "model.onnx"
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise LoadError(
+            f"unable to load model '{config['name']}', default_model_filename '{name}' leads out of its version"
+        )
+    path = version_folder / name
     if path.is_dir():
         path = path / "model.onnx"
     if not path.is_file():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.rejection import Rejection
 from ray_pipeline.scoring.model import NONFINITE, ModelScorer, Scored
 from ray_pipeline.scoring.window import LEAST, MOST
+from ray_pipeline.telemetry.tally import Tally
 from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
 from tests.support.job_models import tensor_model, text_model
@@ -189,6 +191,20 @@ def test_refusals_count_over_chunks_until_a_row_is_answered() -> None:
 def test_guilty_rows_with_good_ones_between_them_are_the_rows_fault() -> None:
     guilty = set(range(0, 400, 2))
     assert set(scored(WatchedTransport(refusing(guilty)), 400).refused) == guilty
+
+
+@pytest.mark.parametrize(
+    ("answer", "again", "refused"),
+    [(doubled, 0, 0), (refusing({3}), 0, 2), (failing(1, RetryableError("gone")), 1, 0)],
+)
+def test_every_batch_that_was_sent_has_one_end(answer: Callable[[Request], Tensors], again: int, refused: int) -> None:
+    tally = Tally()
+    ModelScorer(replace(NUMBERS, max_batch_size=2), FakeTransport(answer), TIMEOUT_S, tally=tally).score(
+        prepared(8), np.ones(8, np.bool_)
+    )
+    found = tally.taken()
+    assert (found.sent_again, found.refused) == (again, refused)
+    assert found.count == sum(found.rows) == sum(found.seconds) + again + refused
 
 
 def test_the_window_is_kept_from_chunk_to_chunk() -> None:

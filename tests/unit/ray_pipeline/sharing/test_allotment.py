@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.sharing.allotment import ASK_EVERY_S, Allotment
-from ray_pipeline.sharing.limit import Bound, Bounds, Limit, Outcome
-from ray_pipeline.sharing.messages import Granted, Hello, Message, MessageError, Steer
+from ray_pipeline.sharing.limit import Bound, Bounds, Limit
+from ray_pipeline.sharing.messages import Canary, Granted, Hello, Message, MessageError, Steer
 from ray_pipeline.sharing.permits import PermitError
 
 BOUND = Bound(0.95, max_slowdown=2.0)
@@ -199,6 +200,24 @@ def test_the_canary_is_that_of_the_oldest_job_and_another_model_begins_anew(node
     assert node.control.in_flight == 1
     node.allotment.canary_answered(2.1, 0.5)
     assert node.control.canaries == [], "the answer is of another model"
+
+
+@pytest.mark.parametrize(("limit", "silent"), [(NONE, True), (ONE, False)])
+def test_every_holder_hears_how_long_a_canary_took_and_whether_bulk_was_silent(
+    node: Node, limit: Limit, silent: bool
+) -> None:
+    node.allotment.came(1, HELLO, 0.0)
+    node.allotment.came(2, replace(HELLO, job="b"), 0.0)
+    node.control.now = limit
+    node.allotment.turn(1.0)
+    for answer in (0.01, None):
+        node.control.due = True
+        node.allotment.canary_to_send(1.0)
+        node.said.clear()
+        node.control.now = TWO
+        node.allotment.canary_answered(1.1, answer)
+        wanted = [] if answer is None else [(holder, Canary(answer, silent)) for holder in (1, 2)]
+        assert node.said == wanted
 
 
 def test_without_jobs_no_canary_is_sent(node: Node) -> None:

@@ -7,6 +7,7 @@ import threading
 
 from ray_pipeline.sharing.gate import PAUSED, Gate
 from ray_pipeline.sharing.limit import UNLIMITED
+from ray_pipeline.sharing.listener import NoListener
 
 SOON_S = 0.2
 
@@ -24,14 +25,14 @@ def taken_in_the_background(gate: Gate) -> threading.Event:
 
 
 def test_it_is_open_until_somebody_steers() -> None:
-    gate = Gate()
+    gate = Gate(NoListener())
     assert (gate.limit.in_flight, gate.limit.batch_s) == (UNLIMITED, math.inf)
     for _ in range(UNLIMITED):
         gate.take(0.0)
 
 
 def test_nobody_comes_through_while_it_is_paused() -> None:
-    gate = Gate()
+    gate = Gate(NoListener())
     gate.steer(paused=True)
     assert gate.limit == PAUSED
     there = taken_in_the_background(gate)
@@ -41,7 +42,7 @@ def test_nobody_comes_through_while_it_is_paused() -> None:
 
 
 def test_a_limit_by_hand_is_kept() -> None:
-    gate = Gate()
+    gate = Gate(NoListener())
     gate.steer(paused=False, most_in_flight=1)
     permit = gate.take(0.0)
     there = taken_in_the_background(gate)
@@ -51,7 +52,7 @@ def test_a_limit_by_hand_is_kept() -> None:
 
 
 def test_batches_that_are_in_flight_when_it_is_paused_may_end() -> None:
-    gate = Gate()
+    gate = Gate(NoListener())
     permit = gate.take(0.0)
     gate.steer(paused=True)
     permit.give(0.01, "dropped")

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 
 from ray_pipeline.errors import RefusedError, RetryableError
+from ray_pipeline.outcome import Outcome
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.model import ModelScorer
 from ray_pipeline.sharing.lane import OPEN, PermittedLane, elements_of, rows_of
-from ray_pipeline.sharing.limit import Limit, Outcome
+from ray_pipeline.sharing.limit import Limit
 from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
 from tests.support.job_models import tensor_model

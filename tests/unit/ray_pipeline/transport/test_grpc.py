@@ -3,7 +3,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RetryableError
+from ray_pipeline.errors import FatalError, InferenceError, RefusedError, RestrictedError, RetryableError
 from ray_pipeline.transport.grpc import OUTCOMES, error_of, retired
 
 RESTRICTED = "This protocol is restricted, expecting header 'triton-grpc-protocol-infer-key'"
@@ -38,7 +38,10 @@ def test_only_what_waiting_can_heal_is_retried() -> None:
 
 
 def test_a_protocol_that_needs_a_key_is_not_waited_for() -> None:
-    assert type(error(grpc.StatusCode.UNAVAILABLE, RESTRICTED)) is FatalError
+    found = error(grpc.StatusCode.UNAVAILABLE, RESTRICTED)
+    assert type(found) is RestrictedError
+    assert isinstance(found, FatalError)
+    assert "name the file with that key as control_key_file under [triton]" in str(found)
 
 
 def test_an_error_says_which_server_and_which_status() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from triton_models.doctor.cli import report
+from triton_models.doctor.examine import Examination
 from triton_models.doctor.verdict import Diagnosis, seen
 
 
@@ -11,7 +12,7 @@ def test_the_report_has_a_line_of_figures_and_a_verdict_for_each_model() -> None
     bad = Diagnosis("bad", "1", 1, seen([], ["torn"]), ("1 of 1 requests failed (torn)",), ())
     console = Console(width=120)
     with console.capture() as captured:
-        console.print(report([good, bad]), soft_wrap=True)
+        console.print(report(Examination(("its Triton is old",), (good, bad))), soft_wrap=True)
     lines = [line.rstrip() for line in captured.get().splitlines()]
     assert lines[0].split("  ")[0] == "model"
     assert [line.split() for line in lines[1:3]] == [
@@ -25,4 +26,7 @@ def test_the_report_has_a_line_of_figures_and_a_verdict_for_each_model() -> None
         "",
         "bad: not safe to share",
         "  1 of 1 requests failed (torn)",
+        "",
+        "the server",
+        "  its Triton is old",
     ]

@@ -92,7 +92,7 @@ def test_publishers_at_the_same_time_get_a_version_each(place: str, tmp_path: Pa
     assert sorted(got) == versions(repository, "small") == list(range(1, PUBLISHERS + 1))
     for number, version in enumerate(got):
         assert (folder / "small" / str(version) / "model.onnx").read_bytes() == str(number).encode()
-        check_files(repository, read_card(repository, "small", version), version)
+        check_files(repository.at(f"small/{version}"), read_card(repository, "small", version))
     assert list(folder.parent.iterdir()) == [folder]
 
 

@@ -42,6 +42,16 @@ def test_only_memory_of_the_dead_is_removed(dead_pid: int) -> None:
             segment.unlink(missing_ok=True)
 
 
+def test_a_signal_for_a_server_that_has_just_ended_does_not_stop_the_cleaning() -> None:
+    words = (
+        "import os, signal, subprocess; from triton_models.server import keeper; server = subprocess.Popen(['true'])"
+    )
+    words += "; server_fd = os.pidfd_open(server.pid); keeper._forward(keeper.FORWARDED, server_fd); server.wait()"
+    words += "; [signal.raise_signal(one) for one in keeper.FORWARDED]; print('cleaned')"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("cleaned\n", "")
+
+
 @pytest.mark.skipif(not keeper.AUTOGROUP.exists(), reason="the kernel does not group processes by session")
 def test_a_session_steps_back_and_forward_again() -> None:
     words = "import os; from triton_models.server.keeper import *; os.setsid(); set_autogroup(LEAST); "

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from triton_models.server.binary import Binary, external_binary
+from triton_models.server.certificates import ServerTls
 from triton_models.server.errors import StartError, UnsafeAddressError
-from triton_models.server.options import ServerOptions, check_address, command_line
+from triton_models.server.masking import SECRET
+from triton_models.server.options import PORT_NAMES, ServerOptions, check_address, command_line
 
 EMBEDDED = Binary(Path("/opt/tritonserver"), {}, Path("/opt/backends"))
 EXTERNAL = Binary(Path("/opt/tritonserver"), {}, None)
@@ -57,6 +59,41 @@ def test_the_embedded_server_refuses_other_addresses_unless_forced(tmp_path: Pat
         check_address(options(tmp_path, address=address), EMBEDDED)
     check_address(options(tmp_path, address=address, allow_remote=True), EMBEDDED)
     check_address(options(tmp_path, address=address), EXTERNAL)
+
+
+def test_nor_does_it_tell_metrics_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(UnsafeAddressError, match=r"does not listen on 0\.0\.0\.0"):
+        check_address(options(tmp_path, metrics_address="0.0.0.0"), EMBEDDED)
+
+
+def test_with_tls_http_stays_on_this_machine_and_metrics_go_where_they_are_wanted(tmp_path: Path) -> None:
+    tls = ServerTls(tmp_path / "cert", tmp_path / "key", tmp_path / "ca")
+    plain, encrypted = (options(tmp_path, address="0.0.0.0", tls=one) for one in (None, tls))
+    assert plain.address_of("http_port") == "0.0.0.0"
+    assert [encrypted.address_of(name) for name in PORT_NAMES] == ["127.0.0.1", "0.0.0.0", "0.0.0.0"]
+    kept = options(tmp_path, address="::1", tls=tls, metrics_address="127.0.0.1")
+    assert [kept.address_of(name) for name in PORT_NAMES] == ["::1", "::1", "127.0.0.1"]
+    arguments = command_line(encrypted, EXTERNAL, "me", complete_configs=True)
+    assert {"--http-address=127.0.0.1", "--grpc-address=0.0.0.0", "--metrics-address=0.0.0.0"} <= set(arguments)
+    assert [one for one in arguments if "ssl" in one or "-cert" in one or "server-key" in one] == [
+        "--grpc-use-ssl=true",
+        f"--grpc-server-cert={tmp_path}/cert",
+        f"--grpc-server-key={tmp_path}/key",
+        "--grpc-use-ssl-mutual=true",
+        f"--grpc-root-cert={tmp_path}/ca",
+    ]
+
+
+def test_control_calls_are_closed_on_both_protocols_with_a_key_that_is_not_in_the_command(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("made-up-key-of-a-test")
+    arguments = command_line(options(tmp_path, control_key_file=key_file), EXTERNAL, "me", complete_configs=True)
+    closed = f"model-repository,shared-memory,trace,logging:rayton-control={SECRET}"
+    assert f"--grpc-restricted-protocol={closed}" in arguments
+    assert f"--http-restricted-api={closed}" in arguments
+    assert not any("made-up" in argument for argument in arguments)
+    open_to_all = command_line(options(tmp_path), EXTERNAL, "me", complete_configs=True)
+    assert not any("restricted" in argument for argument in open_to_all)
 
 
 def test_impossible_options_are_refused(tmp_path: Path) -> None:
