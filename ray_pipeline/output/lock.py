@@ -15,6 +15,7 @@ from pathlib import Path
 from ray_pipeline.errors import OutputError
 from ray_pipeline.output.explained import explained
 from triton_models.errors import StorageError
+from triton_models.server.proc import start_of
 from triton_models.storage import Storage
 from triton_models.typed_json import dumps, loads, reader_of
 
@@ -167,8 +168,4 @@ def _this_host() -> str:
 
 def _born(pid: int) -> str:
     """When a process was started, in ticks since the machine was; empty if there is none."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return status[19] if status[0] != "Z" else ""
+    return str(start_of(pid) or "")

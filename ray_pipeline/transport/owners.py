@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from triton_models.server.keeper import identity, pid_namespace
+from triton_models.server.proc import start_of
 
 _NAME = re.compile(r"rayton-(\d+)-(\d+)-shm-(\d+)-\d+")
 
@@ -44,12 +44,3 @@ class Owner:
     def is_dead(self) -> bool:
         """Whether the process is known to be gone; nobody can say so of another PID namespace."""
         return self.namespace == pid_namespace() and start_of(self.pid) != self.started
-
-
-def start_of(pid: int) -> int | None:
-    """When a process started, in clock ticks after the machine did; None if it has ended (see proc_pid_stat(5))."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if state in "ZX" else int(fields[18])

@@ -1,5 +1,6 @@
 """Jobs on several nodes, whose servers and nodes are killed. The nodes that score have no processors for anything else:
-what these jobs read and prepare, a node without a Triton has.
+what these jobs read and prepare, a node without a Triton has. There all may be read before the first part is written;
+so the model takes its time, and whoever has seen that part finds most of the job still ahead.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import pytest
 from tests.support.command import start_rayton
 from tests.support.jobs import await_part, totals
 from tests.support.ray_nodes import RayNodes, kill_node, processes, ray_nodes
-from tests.support.sums import check_sums, write_sums_job
+from tests.support.sums import check_sums, publish_affine, write_sums_job
 from triton_models.server.metrics import read_metrics
 
 ROWS, CHUNKS = 2000, 40
+ROUNDS = 25_000
+"""Of the model: a chunk takes a server a tenth of a second."""
 TIMEOUT_S = 3
 PATIENCE_S = 150
 
@@ -30,6 +33,12 @@ PATIENCE_S = 150
 def cluster() -> Iterator[RayNodes]:
     with ray_nodes(2, head_cpus=2, cpus=0) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def slow_sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository of the model."""
+    return publish_affine(tmp_path_factory.mktemp("slow"), ROUNDS)
 
 
 class Job:
@@ -93,9 +102,9 @@ def kill_for_good(server: int, served_from: Path) -> None:
 
 
 def test_a_managed_server_that_is_killed_is_started_again(
-    home: Path, affine_repository: Path, tmp_path: Path, cluster: RayNodes
+    home: Path, slow_sums: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
-    with under_way(home, affine_repository, tmp_path, cluster) as job:
+    with under_way(home, slow_sums, tmp_path, cluster) as job:
         assert len(job.servers) == 2
         os.kill(next(iter(job.servers)), signal.SIGKILL)
         printed, _ = job.ended()
@@ -105,9 +114,9 @@ def test_a_managed_server_that_is_killed_is_started_again(
 
 
 def test_the_chunks_of_a_node_whose_server_stays_dead_are_scored_by_others(
-    home: Path, affine_repository: Path, tmp_path: Path, cluster: RayNodes
+    home: Path, slow_sums: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
-    with under_way(home, affine_repository, tmp_path, cluster) as job:
+    with under_way(home, slow_sums, tmp_path, cluster) as job:
         server = busiest(job.servers)
         kill_for_good(server, job.servers[server])
         printed, _ = job.ended()
@@ -120,10 +129,10 @@ def test_the_chunks_of_a_node_whose_server_stays_dead_are_scored_by_others(
 
 
 def test_a_job_none_of_whose_nodes_has_a_server_any_more_ends_in_words(
-    home: Path, affine_repository: Path, tmp_path: Path, cluster: RayNodes
+    home: Path, slow_sums: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
     long_enough_to_be_given_up_s = 12
-    with under_way(home, affine_repository, tmp_path, cluster, long_enough_to_be_given_up_s) as job:
+    with under_way(home, slow_sums, tmp_path, cluster, long_enough_to_be_given_up_s) as job:
         for server, served_from in job.servers.items():
             kill_for_good(server, served_from)
         _, errors = job.ended()
@@ -137,10 +146,10 @@ def test_a_job_none_of_whose_nodes_has_a_server_any_more_ends_in_words(
 
 
 def test_the_chunks_of_a_node_that_is_killed_are_scored_by_others(
-    home: Path, affine_repository: Path, tmp_path: Path, cluster: RayNodes
+    home: Path, slow_sums: Path, tmp_path: Path, cluster: RayNodes
 ) -> None:
     cluster.add()
-    with under_way(home, affine_repository, tmp_path, cluster) as job:
+    with under_way(home, slow_sums, tmp_path, cluster) as job:
         assert len(job.servers) == 3
         server = busiest(job.servers)
         kill_node(next(node for node in cluster.scoring if server in processes(node)))

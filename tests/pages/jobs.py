@@ -55,7 +55,7 @@ def planned_scored_and_looked_at(place: Place, cluster: dict[str, str]) -> None:
     assert f"left    1 chunks with {ROWS} rows, how long that takes is not known" in planned
 
     job = place.start("rayton score job.toml", cluster)
-    until(lambda: output(place).stat(PLAN_FILE) is not None)
+    until(lambda: output(place).stat(PLAN_FILE) is not None, "the job has made its plan")
     shown = place.run(f"rayton watch {OUTPUT}").splitlines()
     printed = place.ended(job)
     total = f"{ROWS} rows = {ROWS - BAD} scored + {BAD} rejected, in 1 parts"
@@ -72,7 +72,7 @@ def a_night_later(place: Place, cluster: dict[str, str]) -> None:
     write_day(place, 2, NEW)
     assert place.run(f"rayton pause {OUTPUT}").startswith(f"{OUTPUT}: paused; `rayton resume` lets it go on; ")
     job = place.start("rayton score job.toml --refresh", cluster)
-    until(lambda: limit_by_metrics(place) == 0)
+    until(lambda: 0 in limits_by_metrics(place), "the node that scores tells in its metrics that the job is paused")
     assert "run     a run is working on it: " in place.run(f"rayton status {OUTPUT}")
     with Terminal() as terminal:
         watch = place.start(f"rayton watch {OUTPUT}", terminal=terminal)
@@ -90,15 +90,19 @@ def a_night_later(place: Place, cluster: dict[str, str]) -> None:
 
 
 def mended(place: Place) -> None:
-    """A part is damaged, and made anew by a run on this machine that offers metrics. Meanwhile it is reported."""
+    """A part is damaged, and made anew by a run on this machine that offers metrics. It is reported meanwhile, for
+    which it is paused.
+    """
     whole = f"{OUTPUT}: 2 parts with {ROWS + NEW} rows are there, unchanged, and add up\n"
     assert place.run(f"rayton verify {OUTPUT}") == whole
     output(place).write(part := smallest_part(place), b"no part")
     assert f"{part}: its content is not what was written" in place.run(f"rayton verify {OUTPUT}", status=1)
     lose_a_part(place)
+    place.run(f"rayton pause {OUTPUT}")
     job = place.start("rayton score job.toml --metrics-port 8003")
-    until(lambda: "ray_node_cpu_count" in {one.name for one in samples(place.here("8003"))})
+    until(lambda: tells_metrics(place.here("8003")), "the job's own Ray tells metrics")
     reported(place)
+    place.run(f"rayton resume {OUTPUT}")
     assert f"resume  1 chunks are committed, 1 with {NEW} rows are left" in place.ended(job)
     assert place.run(f"rayton verify {OUTPUT}") == whole
 
@@ -162,10 +166,14 @@ def lose_a_part(place: Place) -> None:
     output(place).delete(smallest_part(place), SUCCESS_FILE)
 
 
-def limit_by_metrics(place: Place) -> float | None:
-    """How many batches may be in flight, by what the node tells that scores; None as long as it tells nothing."""
-    limits = [one.value for one in samples(place.scoring_metrics) if one.name == metrics.LIMIT_BATCHES.exported]
-    return limits[-1] if limits else None
+def limits_by_metrics(place: Place) -> list[float]:
+    """How many batches may be in flight, by what the node tells that scores, also still of runs that have ended."""
+    return [one.value for one in samples(place.scoring_metrics) if one.name == metrics.LIMIT_BATCHES.exported]
+
+
+def tells_metrics(port: str) -> bool:
+    """Whether a node of Ray tells its metrics at a port."""
+    return any(one.name == "ray_node_cpu_count" for one in samples(port))
 
 
 def samples(port: str) -> Sequence[Sample]:
@@ -181,9 +189,9 @@ def heard(place: Place) -> list[LimitSeen]:
     return [limit for page in pages for one in page.committed for limit in one.course.batches.limits]
 
 
-def until(it_is_so: Callable[[], bool]) -> None:
+def until(it_is_so: Callable[[], bool], what: str) -> None:
     """Waits for what another process does."""
     deadline_s, poll = time.monotonic() + PATIENCE_S, threading.Event()
     while not it_is_so():
-        assert time.monotonic() < deadline_s, "it did not come to that"
+        assert time.monotonic() < deadline_s, f"in {PATIENCE_S:g} s it did not come to this: {what}"
         poll.wait(0.1)

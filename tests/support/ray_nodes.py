@@ -12,6 +12,7 @@ from ray.cluster_utils import Cluster
 
 from ray_pipeline.placement import SERVER_RESOURCE
 from tests.support.leftovers import await_end, command, descendants, is_alive
+from triton_models.server.keeper import reap_orphaned_shared_memory
 
 _NODE: dict[str, Any] = {"node_ip_address": "127.0.0.1", "object_store_memory": 80_000_000}
 _DEATH_IS_NOTICED_SOON = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
@@ -81,8 +82,9 @@ def processes(node: Any) -> set[int]:
 
 
 def kill_node(node: Any) -> None:
-    """A node is gone with all its processes, without a word to anybody."""
+    """A node is gone with all its processes and its memory, without a word to anybody."""
     kill(_raylet(node), *processes(node))
+    reap_orphaned_shared_memory()
 
 
 def kill(*victims: int) -> None:

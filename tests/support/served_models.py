@@ -24,19 +24,24 @@ def identity(element_types: Sequence[int], shape: Shape = ("batch", 3)) -> onnx.
     )
 
 
-def affine() -> onnx.ModelProto:
-    """`scaled = 2 * x` and `total = sum of the row's x`, float32."""
+def affine(rounds: int = 0) -> onnx.ModelProto:
+    """`scaled = 2 * x` and `total = sum of the row's x`, float32; the sum times 1 so often, a few us each time."""
     return _model(
         [
             helper.make_node("Add", ["x", "x"], ["scaled"]),
-            helper.make_node("ReduceSum", ["x", "axes"], ["total"], keepdims=1),
+            helper.make_node("ReduceSum", ["x", "axes"], ["sum"], keepdims=1),
+            helper.make_node("Loop", ["rounds", "", "sum"], ["total"], body=_multiplying(1)),
         ],
         inputs=[helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
         outputs=[
             helper.make_tensor_value_info("scaled", TensorProto.FLOAT, ["batch", 4]),
             helper.make_tensor_value_info("total", TensorProto.FLOAT, ["batch", 1]),
         ],
-        constants=[helper.make_tensor("axes", TensorProto.INT64, [1], [-1])],
+        constants=[
+            helper.make_tensor("axes", TensorProto.INT64, [1], [-1]),
+            helper.make_tensor("rounds", TensorProto.INT64, [], [rounds]),
+            helper.make_tensor("weights", TensorProto.FLOAT, [1, 1], [1.0]),
+        ],
     )
 
 
@@ -65,24 +70,8 @@ def centred() -> onnx.ModelProto:
 def slow(rounds: int, width: int = 256) -> onnx.ModelProto:
     """`y = x @ 0 @ 0 ...`, `rounds` times: about 60 us a round and four rows on one core."""
     matrix: Shape = ("batch", width)
-    loop = helper.make_graph(
-        [
-            helper.make_node("Identity", ["keep_going"], ["still_going"]),
-            helper.make_node("MatMul", ["state", "weights"], ["next_state"]),
-        ],
-        "body",
-        inputs=[
-            helper.make_tensor_value_info("round", TensorProto.INT64, []),
-            helper.make_tensor_value_info("keep_going", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("state", TensorProto.FLOAT, matrix),
-        ],
-        outputs=[
-            helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next_state", TensorProto.FLOAT, matrix),
-        ],
-    )
     return _model(
-        [helper.make_node("Loop", ["rounds", "", "x"], ["y"], body=loop)],
+        [helper.make_node("Loop", ["rounds", "", "x"], ["y"], body=_multiplying(width))],
         inputs=[helper.make_tensor_value_info("x", TensorProto.FLOAT, matrix)],
         outputs=[helper.make_tensor_value_info("y", TensorProto.FLOAT, matrix)],
         constants=[
@@ -158,6 +147,27 @@ AFFINE = "".join(
     ]
 )
 LOOKUP = tensors("input", "ids", "INT64", [1]) + tensors("output", "vector", "FP32", [1, 2])
+
+
+def _multiplying(width: int) -> onnx.GraphProto:
+    """The body of a loop that multiplies its state, [batch, width], by `weights`, [width, width]."""
+    matrix: Shape = ("batch", width)
+    return helper.make_graph(
+        [
+            helper.make_node("Identity", ["keep_going"], ["still_going"]),
+            helper.make_node("MatMul", ["state", "weights"], ["next_state"]),
+        ],
+        "body",
+        inputs=[
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("keep_going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, matrix),
+        ],
+        outputs=[
+            helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next_state", TensorProto.FLOAT, matrix),
+        ],
+    )
 
 
 def _model(

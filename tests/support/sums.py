@@ -18,9 +18,9 @@ from triton_models.storage import open_storage
 MODEL = 'name = "affine"\ninputs = { x = "x" }\noutputs = { total = "total" }'
 
 
-def publish_affine(folder: Path) -> Path:
-    """A repository with version 1 of `affine`."""
-    onnx.save(affine(), folder / "affine.onnx")
+def publish_affine(folder: Path, rounds: int = 0) -> Path:
+    """A repository with version 1 of `affine`, which takes the longer the more rounds it has."""
+    onnx.save(affine(rounds), folder / "affine.onnx")
     repository = folder / "models"
     export(ExportSpec(str(folder / "affine.onnx"), "affine", str(repository)), open_storage(str(repository)))
     return repository

@@ -32,7 +32,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from triton_models.server.masking import SECRET, masked, start_unseen
-from triton_models.server.proc import parents
+from triton_models.server.proc import parents, start_of
 
 SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "rayton"
@@ -62,7 +62,7 @@ def reap_orphaned_shared_memory() -> None:
     """Removes the segments of servers whose owner is gone, which is possible only if their keeper was killed too."""
     for segment in SHARED_MEMORY.glob(f"{PREFIX}-{pid_namespace()}-*"):
         owner = segment.name.split("-")[2]
-        if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+        if owner.isdecimal() and start_of(int(owner)) is None:
             try:
                 segment.unlink(missing_ok=True)
             except PermissionError:

@@ -27,6 +27,15 @@ def below(pid: int, parents: dict[int, int]) -> list[int]:
     return found[1:]
 
 
+def start_of(pid: int) -> int | None:
+    """When a process started, in clock ticks after the machine did; None if it has ended (see proc_pid_stat(5))."""
+    try:
+        state, *fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in "ZX" else int(fields[18])
+
+
 def runs(pid: int, script: str) -> bool:
     """Whether a process runs a script of this path."""
     try:

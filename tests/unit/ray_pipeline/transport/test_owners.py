@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ray_pipeline.transport.owners import Owner, start_of
+from ray_pipeline.transport.owners import Owner
 from triton_models.server.keeper import identity
+from triton_models.server.proc import start_of
 
 HERE = Owner.here()
 

@@ -42,6 +42,15 @@ def test_only_memory_of_the_dead_is_removed(dead_pid: int) -> None:
             segment.unlink(missing_ok=True)
 
 
+def test_a_process_that_ended_is_gone_even_before_its_parent_asks() -> None:
+    with subprocess.Popen(["true"]) as process:
+        segment = keeper.SHARED_MEMORY / f"{keeper.identity(process.pid, 'ended')}-segment"
+        segment.touch()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        keeper.reap_orphaned_shared_memory()
+        assert not segment.exists()
+
+
 def test_a_signal_for_a_server_that_has_just_ended_does_not_stop_the_cleaning() -> None:
     words = (
         "import os, signal, subprocess; from triton_models.server import keeper; server = subprocess.Popen(['true'])"
