@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -53,9 +53,11 @@ def test_a_limiter_that_dies_again_and_again_is_an_error(
     with closing(Holder(address, hello(), tmp_path, NoListener())) as holder:
         permit = waiting(pool, holder)
         while not permit.done():
-            for limiter in limiters(address):
+            await_limit(holder)  # one that is killed before it has answered has not started
+            found = limiters(address)
+            for limiter in found:
                 os.kill(limiter, signal.SIGKILL)
-            wait([permit], 0.3)
+            await_end(found)
         with pytest.raises(FatalError, match="died 5 times in a row; its log is"):
             permit.result()
 
