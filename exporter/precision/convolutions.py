@@ -47,6 +47,7 @@ def write_static(
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,  # for the same processors for which there are WEIGHT_LEVELS
             use_external_data_format=is_large,
         )
 

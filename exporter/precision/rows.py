@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 from exporter.precision.files import constant, forget_unused, nodes_with_names
 
 LEVELS = 127
-"""Both signs have as many, so that no zero point is needed for weights."""
+"""Both signs have as many, so that no zero point is needed for tables and weights."""
+WEIGHT_LEVELS = 64
+"""Processors without instructions for just this (AVX2, and AVX-512 without VNNI) add two products of an activation and
+a weight in 16 bits, and cut off what is larger: 2 * 255 * 64 is not.
+"""
 MIDDLE = 128
 """What zero is among the activations: unsigned bytes times signed ones is what processors multiply fastest."""
 SMALLEST_WEIGHT = 4096
@@ -55,9 +59,14 @@ def quantize_rows(
     return len(chosen)
 
 
-def rounded(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Signed bytes and their scales, one for each slice across `axis`: `weight` is nearly bytes * scales."""
-    scales = np.abs(weight).max(axis=axis, keepdims=True) / np.float32(LEVELS)
+def rounded(
+    weight: NDArray[np.float32], axis: int, levels: int = LEVELS
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Signed bytes of at most `levels`, and their scales, one for each slice across `axis`.
+
+    `weight` is nearly bytes * scales.
+    """
+    scales = np.abs(weight).max(axis=axis, keepdims=True) / np.float32(levels)
     scales[scales == 0] = 1
     return np.rint(weight / scales).astype(np.int8), scales.astype(np.float32)
 
@@ -136,7 +145,7 @@ class _Writer:
         name = f"{weight.name}{transposed}" + (f"_for_{activations.name}" if factors is not None else "")
         if f"{name}_int8" not in self._constants:
             matrix = matrix_of(node) if factors is None else matrix_of(node) * factors[:, None]
-            codes, scales = rounded(matrix, axis=0)
+            codes, scales = rounded(matrix, axis=0, levels=WEIGHT_LEVELS)
             self._constant(f"{name}_int8", np.ascontiguousarray(codes))
             self._constant(f"{name}_scales", scales[0])
         product = self._before(

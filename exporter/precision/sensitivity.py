@@ -14,7 +14,7 @@ from exporter.arrays import Tensors
 from exporter.exported import Exported
 from exporter.precision.files import constant
 from exporter.precision.half import LARGEST, with_names
-from exporter.precision.rows import matrix_of, rounded
+from exporter.precision.rows import WEIGHT_LEVELS, matrix_of, rounded
 
 PROBED_ROWS, PROBED_INPUTS = 8, 8
 """Rows of each input that are looked at, and inputs: a few show which values are large."""
@@ -104,7 +104,7 @@ def _loss(node: ir.Node, flowed: Sequence[NDArray[np.float32]]) -> float:
         entries = matrix.reshape(len(matrix), -1)
         return float(np.hypot(_rounding(entries), max(map(_rounding, flowed), default=0.0)))
     weight = matrix_of(node)
-    codes, scales = rounded(weight, axis=0)
+    codes, scales = rounded(weight, axis=0, levels=WEIGHT_LEVELS)
     worst = 0.0
     for rows in flowed:
         row_codes, row_scales = rounded(rows, axis=1)

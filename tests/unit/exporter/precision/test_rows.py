@@ -11,7 +11,7 @@ from onnx import helper
 
 from exporter.exported import Exported
 from exporter.precision.files import bytes_of
-from exporter.precision.rows import candidates, quantize_rows, rounded
+from exporter.precision.rows import LEVELS, MIDDLE, WEIGHT_LEVELS, candidates, quantize_rows, rounded
 from tests.support.weighty_models import WIDTH, layers, random_matrix, rows, write_model
 
 Floats = NDArray[np.float32]
@@ -116,3 +116,17 @@ def test_bytes_times_scales_are_the_weight() -> None:
     assert codes.dtype == np.int8
     assert np.abs(codes).max() == 127
     assert np.abs(codes * scales - weight).max() <= scales.max() / 2 * 1.001
+
+
+def test_two_products_of_bytes_fit_into_16_bits_where_a_processor_adds_them_so(tmp_path: Path) -> None:
+    assert np.iinfo(np.int16).max >= 2 * (MIDDLE + LEVELS) * WEIGHT_LEVELS
+    model = ir.load(layers(tmp_path / "model.onnx"))
+    quantize_rows(model)
+    assert {largest_byte(value) for name, value in model.graph.initializers.items() if name.endswith("_int8")} == {
+        WEIGHT_LEVELS
+    }
+
+
+def largest_byte(value: ir.Value) -> int:
+    assert value.const_value is not None
+    return int(np.abs(value.const_value.numpy()).max())
