@@ -14,7 +14,7 @@ from exporter.arrays import Tensors
 from exporter.exported import Exported
 from exporter.precision.files import constant
 from exporter.precision.half import LARGEST, with_names
-from exporter.precision.rows import WEIGHT_LEVELS, matrix_of, rounded
+from exporter.precision.rows import LEVELS, WEIGHT_LEVELS, matrix_of, rounded
 
 PROBED_ROWS, PROBED_INPUTS = 8, 8
 """Rows of each input that are looked at, and inputs: a few show which values are large."""
@@ -102,7 +102,8 @@ def _loss(node: ir.Node, flowed: Sequence[NDArray[np.float32]]) -> float:
         assert held is not None
         matrix = held.numpy()
         entries = matrix.reshape(len(matrix), -1)
-        return float(np.hypot(_rounding(entries), max(map(_rounding, flowed), default=0.0)))
+        levels = LEVELS if node.op_type == "Gather" else WEIGHT_LEVELS
+        return float(np.hypot(_rounding(entries, levels), max(map(_rounding, flowed), default=0.0)))
     weight = matrix_of(node)
     codes, scales = rounded(weight, axis=0, levels=WEIGHT_LEVELS)
     worst = 0.0
@@ -121,11 +122,11 @@ def _some_rows(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return some
 
 
-def _rounding(rows: NDArray[np.float32]) -> float:
-    """The relative error that 8 bits make in a row, on average over all rows."""
+def _rounding(rows: NDArray[np.float32], levels: int = LEVELS) -> float:
+    """The relative error that bytes of at most `levels` make in a row, on average over all rows."""
     rows = _some_rows(rows)
     if not len(rows):
         return 0.0
-    codes, scales = rounded(rows, axis=1)
+    codes, scales = rounded(rows, axis=1, levels=levels)
     errors = np.linalg.norm(codes * scales - rows, axis=1) / np.linalg.norm(rows, axis=1)
     return float(errors.mean())
