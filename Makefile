@@ -5,6 +5,8 @@ PYTHON ?= python3.11
 export RAYTON_HOME ?= $(CURDIR)/.rayton
 BIN := .venv/bin
 SETUP := .venv/.complete
+# Tests wait more than they compute: so many files at once.
+TEST_PROCESSES ?= 2
 
 # Known holes: where they are asked for, whether somebody answers there, and which are known.
 # CVE-2023-48022 is not counted: who reaches Ray's ports runs code on its nodes, and Ray's makers mean it so; see SECURITY.md.
@@ -52,7 +54,7 @@ docs: setup
 	@echo 'build/docs/index.html'
 
 test: runtime $(AUDITOR)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20
 
 check: setup
 	$(BIN)/ruff check

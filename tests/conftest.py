@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.leftovers import TOKEN_VARIABLE, left_processes, left_shared_memory, shared_memory
+from triton_models.server.ports import steady_port
 from triton_models.server.runtime import Runtime, ensure_runtime
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +63,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+    """A port on which nothing listens, and which the system gives to nobody."""
+    return steady_port()

@@ -29,7 +29,7 @@ from tests.support.jobs import (
     totals,
     write_job,
 )
-from tests.support.leftovers import shared_memory
+from tests.support.leftovers import left_shared_memory, shared_memory
 from tests.support.s3 import object_store
 from triton_models.repository.checksums import checksums
 from triton_models.server.options import ServerOptions
@@ -139,7 +139,7 @@ def test_a_job_without_a_running_server_brings_its_own_and_takes_it_away(
 
     assert "50 rows = 50 scored" in score(job, home)
 
-    assert shared_memory() <= before
+    assert left_shared_memory(before) == []
 
 
 def test_images_in_a_column_of_lists_are_read_by_the_digits_network_as_well_as_in_pytorch(

@@ -20,7 +20,15 @@ from tritonclient.grpc import InferenceServerClient
 from tests.support import served_models
 from tests.support.command import run_rayton
 from tests.support.counts import settled_total
-from tests.support.leftovers import await_end, command, descendants, parent_of, shared_memory
+from tests.support.leftovers import (
+    await_end,
+    command,
+    descendants,
+    left_shared_memory,
+    parent_of,
+    shared_memory,
+    shared_memory_of,
+)
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
 from tests.support.serving import ANY_PORTS, serving
 from tests.support.triton import infer, send, start
@@ -90,11 +98,11 @@ def test_nothing_outlives_a_parent_that_is_killed(runtime: Runtime, home: Path, 
         commands = " ".join(map(command, family))
         assert "bin/tritonserver" in commands
         assert "triton_python_backend_stub" in commands
-        assert shared_memory() - before
+        assert shared_memory_of(served.process.pid)
         os.killpg(served.process.pid, signal.SIGKILL)
         served.process.wait()
         assert await_end(family) == set()
-    assert shared_memory() <= before
+    assert left_shared_memory(before) == []
 
 
 def test_nothing_outlives_a_parent_that_is_killed_together_with_its_children(
@@ -109,7 +117,7 @@ def test_nothing_outlives_a_parent_that_is_killed_together_with_its_children(
             os.kill(pid, signal.SIGKILL)
         served.process.wait()
         assert await_end(family) == set()
-    assert shared_memory() <= before
+    assert left_shared_memory(before) == []
 
 
 def test_nothing_outlives_a_keeper_that_is_killed(runtime: Runtime, repository: Path) -> None:

@@ -25,7 +25,7 @@ from ray_pipeline.transport.choose import choose, open_transport
 from ray_pipeline.transport.regions import Registry
 from ray_pipeline.transport.shared_memory import SharedMemoryTransport
 from tests.support.command import ROOT
-from tests.support.leftovers import shared_memory
+from tests.support.leftovers import left_shared_memory, shared_memory
 from tests.support.served_models import AFFINE, ONE_CPU, affine, slow, tensors, write_version
 from tests.support.triton import start
 from triton_models.server.process import NodeServer
@@ -108,7 +108,7 @@ def test_a_killed_client_leaves_no_file_and_the_next_start_frees_its_memory_at_t
         assert left <= set(regions_at(server)), "the memory of a process that lives was taken away"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert shared_memory() <= before
+    assert left_shared_memory(before) == []
     assert left <= set(regions_at(server))
 
     choose(server.grpc_url, "shared_memory", PATIENCE_S)

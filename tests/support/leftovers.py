@@ -29,6 +29,11 @@ def shared_memory() -> set[str]:
     return {path.name for path in Path("/dev/shm").glob("rayton-*")}
 
 
+def shared_memory_of(pid: int) -> set[str]:
+    """Those of them that belong to one process."""
+    return {name for name in shared_memory() if _owner(name) == pid}
+
+
 def descendants(pid: int) -> set[int]:
     """All processes below one."""
     parents = {int(path.name): parent_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
@@ -64,9 +69,14 @@ def _carriers(token: str) -> list[int]:
 
 
 def _has_other_owner(name: str) -> bool:
-    parts = name.split("-")
-    owner = int(parts[2]) if len(parts) > 2 and parts[2].isdecimal() else -1
+    owner = _owner(name)
     return owner not in (-1, os.getpid()) and is_alive(owner)
+
+
+def _owner(name: str) -> int:
+    """The process whose a segment is, -1 if its name does not say so."""
+    parts = name.split("-")
+    return int(parts[2]) if len(parts) > 2 and parts[2].isdecimal() else -1
 
 
 def is_alive(pid: int) -> bool:

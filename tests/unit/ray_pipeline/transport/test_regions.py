@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
+
 import grpc
 import numpy as np
 import pytest
 
 from ray_pipeline.transport.regions import Region, Regions, Registry, size_class
-from tests.support.leftovers import shared_memory
+from tests.support.leftovers import shared_memory_of
 from triton_models.server.keeper import SHARED_MEMORY
 
 KIB = 1024
@@ -51,9 +53,9 @@ def test_requests_of_like_size_share_a_class(size: int, expected: int) -> None:
 
 
 def test_a_region_has_no_name_by_the_time_it_is_used(server: Server, regions: Regions) -> None:
-    before = shared_memory()
+    before = shared_memory_of(os.getpid())
     region = regions.lease(100)
-    assert shared_memory() <= before
+    assert shared_memory_of(os.getpid()) <= before
     assert server.open == {region.name: 64 * KIB}
     region.memory[:] = 7
     assert (np.array(region.memory) == 7).all()
@@ -107,18 +109,18 @@ def test_regions_that_the_server_forgot_are_not_used_again(server: Server, regio
 
 
 def test_a_server_that_is_down_leaves_no_file(server: Server, regions: Regions) -> None:
-    before = shared_memory()
+    before = shared_memory_of(os.getpid())
     server.is_down = True
     with pytest.raises(grpc.RpcError):
         regions.lease(1)
-    assert shared_memory() <= before
+    assert shared_memory_of(os.getpid()) <= before
 
 
 def test_memory_that_is_not_there_is_told_before_it_is_used(regions: Regions) -> None:
-    before = shared_memory()
+    before = shared_memory_of(os.getpid())
     with pytest.raises(OSError, match="space"):
         regions.lease(1 << 50)
-    assert shared_memory() <= before
+    assert shared_memory_of(os.getpid()) <= before
 
 
 def test_in_the_end_the_server_has_none(server: Server, regions: Regions) -> None:

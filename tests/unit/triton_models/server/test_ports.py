@@ -12,11 +12,14 @@ from triton_models.server.options import ServerOptions
 from triton_models.server.ports import choose_ports, steady_port
 
 
-def test_three_different_free_ports_are_chosen(tmp_path: Path) -> None:
+def test_three_different_free_ports_are_chosen_that_the_system_gives_to_nobody(tmp_path: Path) -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     chosen = choose_ports(ServerOptions(tmp_path, tmp_path / "log"))
     ports = {chosen.http_port, chosen.grpc_port, chosen.metrics_port}
     assert len(ports) == 3
-    assert 0 not in ports
+    assert not any(first <= port <= last for port in ports)
+    for port in ports:
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_a_port_that_another_shares_willingly_is_taken_all_the_same(tmp_path: Path) -> None:
@@ -34,7 +37,7 @@ def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
         choose_ports(ServerOptions(tmp_path, tmp_path / "log", address="192.0.2.1"))
 
 
-def test_a_server_that_is_to_come_back_gets_a_port_that_no_client_gets() -> None:
+def test_a_server_that_is_to_come_back_gets_a_port_that_the_system_gives_to_nobody() -> None:
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     port = steady_port()
     assert not first <= port <= last
