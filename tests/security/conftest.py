@@ -1,11 +1,14 @@
-"""Commands that run within the tests' own process leave it as it was."""
+"""What attacks share: a store, what tells that code ran, and a process that is left as it was."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.support.s3 import object_store
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +19,16 @@ def handlers_as_before() -> Iterator[None]:
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
+    """The address of an object store with the bucket `bucket`."""
+    with object_store("bucket") as address:
+        yield address
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """Made by code that runs."""
+    return tmp_path / "it_ran"
