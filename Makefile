@@ -5,8 +5,9 @@ PYTHON ?= python3.11
 export RAYTON_HOME ?= $(CURDIR)/.rayton
 BIN := .venv/bin
 SETUP := .venv/.complete
-# Tests wait more than they compute: so many files at once.
-TEST_PROCESSES ?= 2
+# Those that need all of a machine, one after the other, and beside them those that do not.
+WHOLE_TESTS := tests/pages tests/drills tests/integration --ignore tests/integration/exports
+LIGHT_TESTS := tests/integration/exports tests/contract tests/simulation tests/security tests/unit
 
 # Known holes: where they are asked for, whether somebody answers there, and which are known.
 # CVE-2023-48022 is not counted: who reaches Ray's ports runs code on its nodes, and Ray's makers mean it so; see SECURITY.md.
@@ -33,7 +34,7 @@ BUILD = $(BUILDER) build --file docker/$*.Dockerfile --tag rayton-$*:$(VERSION) 
 	--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(BUILD_OPTIONS)
 argument = $(if $2,--build-arg $1=$2)
 
-.PHONY: setup runtime demo docs test check fuzz audit audit-if-answered bench images images-demo $(IMAGES)
+.PHONY: setup runtime demo docs test test-whole test-light check fuzz audit audit-if-answered bench images images-demo $(IMAGES)
 
 setup: $(SETUP)
 
@@ -54,7 +55,13 @@ docs: setup
 	@echo 'build/docs/index.html'
 
 test: runtime $(AUDITOR)
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line --keep-going test-whole test-light
+
+test-whole:
+	$(BIN)/python -m pytest --durations 10 $(WHOLE_TESTS)
+
+test-light:
+	$(BIN)/python -m pytest --durations 10 $(LIGHT_TESTS)
 
 check: setup
 	$(BIN)/ruff check

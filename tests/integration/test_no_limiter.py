@@ -37,7 +37,10 @@ def test_who_waits_hears_that_no_limiter_can_be_started_any_more(
     free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
 ) -> None:
     address = f"127.0.0.1:{free_port}"
-    with closing(Holder(address, hello(), tmp_path, NoListener(), patience_s=0.5)) as holder:
+    with (
+        closing(Holder(address, hello(), tmp_path, NoListener())),  # it has the patience that a first start needs
+        closing(Holder(address, hello(), tmp_path, NoListener(), patience_s=0.5)) as holder,
+    ):
         permit = waiting(pool, holder)
         monkeypatch.setattr(sys, "executable", "/bin/false")
         for limiter in limiters(address):

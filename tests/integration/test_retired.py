@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
+from tests.support.command import run_rayton
 from tests.support.jobs import await_part, start_score, write_job
 from tests.support.triton import start
 from triton_models.server.live import load_everywhere
 from triton_models.server.runtime import Runtime
 
 
+@pytest.mark.usefixtures("running_ray")
 def test_a_job_whose_version_is_retired_ends_and_says_what_to_do(
     home: Path, runtime: Runtime, texts: Path, tmp_path: Path, minilm_repository: Path
 ) -> None:
@@ -21,8 +25,10 @@ def test_a_job_whose_version_is_retired_ends_and_says_what_to_do(
         job = write_job(tmp_path / "job.toml", input=texts, output=output, triton=triton, timeout_s=60)
         process = start_score(job, home)
         await_part(process, output)
+        run_rayton(home, "pause", str(output))  # or it might end before the next version is loaded
         shutil.copytree(models / "minilm" / "1", models / "minilm" / "2")
         load_everywhere([server.grpc_url], "minilm", 2)
+        run_rayton(home, "resume", str(output))
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert f"error: version 1 of 'minilm' is no longer served by {server.grpc_url}; it serves 2." in errors

@@ -22,7 +22,7 @@ from tests.support.triton import Array, infer, start
 from triton_models.server.runtime import Runtime
 from triton_models.storage import open_storage
 
-FACTORIES = Path(__file__).parent.parent / "support" / "factories"
+FACTORIES = Path(__file__).parents[2] / "support" / "factories"
 MODULES = ("mlp", "colliding", "passed_through", "half", "bytes_in_labels_out")
 KINDS = ("pictures", "lstm", "gru", "encoder", "mixed", "branches", "perceptron")
 PROGRAMS = ("pictures", "encoder", "bytes_in_labels_out", "branches", "perceptron")

@@ -28,7 +28,7 @@ from triton_models.pixels import pixels
 from triton_models.repository.publish import Published
 from triton_models.storage import open_storage
 
-MODULES = Path(__file__).parent.parent / "support" / "factories" / "modules.py"
+MODULES = Path(__file__).parents[2] / "support" / "factories" / "modules.py"
 LABELS = {0: "temple", 1: "flower", 2: "neither"}
 
 

@@ -23,7 +23,7 @@ from exporter.spec import ExportSpec
 from triton_models.repository.publish import Published
 from triton_models.storage import open_storage
 
-MODELS = Path(__file__).parent.parent / "support" / "factories" / "modules.py"
+MODELS = Path(__file__).parents[2] / "support" / "factories" / "modules.py"
 
 
 def run(factory: str, repository: Path, max_batch_size: int = 9) -> Published:

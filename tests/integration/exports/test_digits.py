@@ -13,7 +13,7 @@ from tests.support.triton import infer, start
 from triton_models.server.runtime import Runtime
 from triton_models.storage import open_storage
 
-FACTORY = Path(__file__).parent.parent / "support" / "factories" / "digits.py"
+FACTORY = Path(__file__).parents[2] / "support" / "factories" / "digits.py"
 BATCH = 256
 
 

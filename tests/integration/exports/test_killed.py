@@ -24,7 +24,7 @@ from triton_models.repository.staging import PREFIX
 from triton_models.repository.versions import models, numbers, read_card, read_config, versions
 from triton_models.storage import Storage, open_storage
 
-FACTORY = f"{Path(__file__).parent.parent}/support/factories/modules.py:mlp"
+FACTORY = f"{Path(__file__).parents[2]}/support/factories/modules.py:mlp"
 BUCKET = "models"
 PUBLISHING = "publishing"
 SEED = 20
