@@ -34,7 +34,7 @@ BUILD = $(BUILDER) build --file docker/$*.Dockerfile --tag rayton-$*:$(VERSION) 
 	--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(BUILD_OPTIONS)
 argument = $(if $2,--build-arg $1=$2)
 
-.PHONY: setup runtime demo docs test test-whole test-light check fuzz audit audit-if-answered bench images images-demo $(IMAGES)
+.PHONY: setup runtime demo docs test test-whole test-light test-light-at-its-end check fuzz audit audit-if-answered bench images images-demo $(IMAGES)
 
 setup: $(SETUP)
 
@@ -55,13 +55,18 @@ docs: setup
 	@echo 'build/docs/index.html'
 
 test: runtime $(AUDITOR)
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line --keep-going test-whole test-light
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-whole test-light-at-its-end
 
-test-whole:
+test-whole: runtime
 	$(BIN)/python -m pytest --durations 10 $(WHOLE_TESTS)
 
-test-light:
+test-light: runtime $(AUDITOR)
 	$(BIN)/python -m pytest --durations 10 $(LIGHT_TESTS)
+
+# What two suites print at the same time nobody can read.
+test-light-at-its-end:
+	@$(MAKE) --no-print-directory test-light >.rayton/test-light.txt 2>&1; status=$$?; \
+		cat .rayton/test-light.txt; exit $$status
 
 check: setup
 	$(BIN)/ruff check

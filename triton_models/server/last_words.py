@@ -7,13 +7,13 @@ import signal
 from pathlib import Path
 
 STARVED = "boost::interprocess::lock_exception"
-"""With it a Triton before 25.08 aborts where the process of a model gives no sign of life for a second while it loads:
-the Python backend takes it for dead and clears up what it uses. It lives, and only waits for a processor.
+"""With it a Triton before 25.08 aborts where the process of a model, that loads or answers, gives no sign of life for a
+second: the Python backend takes it for dead and clears up what it uses. It lives, and only waits for a processor.
 """
 
 _NO_PROCESSOR = (
-    "the process of a model got no processor for a second while it loaded, which this Triton takes for its death and "
-    "then aborts: the machine is too busy"
+    "the process of a model got no processor for a second, which this Triton takes for its death and then "
+    "aborts: the machine is too busy"
 )
 # Triton complains about the absence of a GPU in the words of errors.
 _HARMLESS = re.compile(r"CudaDriverHelper|NVML|DCGM|pinned|failed to load all models")
