@@ -23,8 +23,8 @@ PILLOW = dict(PINS)["pillow"]
 def make(target: str, url: str) -> subprocess.CompletedProcess[str]:
     command = ["make", "--no-print-directory", target, f"AUDIT_URL={url}"]
     # What the make that runs the tests tells its own children is not for this one.
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    return subprocess.run(command, cwd=ROOT, env=ours, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("target", ["audit", "audit-if-answered"])
