@@ -11,7 +11,8 @@ from ray_pipeline.transport.shared_memory import SharedMemoryTransport
 from triton_models.server.metrics import read_metrics
 from triton_models.server.process import NodeServer
 
-ROWS, BATCHES = 32, 20
+ROWS, BATCHES = 32, 60
+"""Triton puts several that wait together, and a batch that runs is run to its end: some twenty at the most."""
 
 
 def long_batch() -> Request:
