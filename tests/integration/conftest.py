@@ -85,7 +85,9 @@ def one_node() -> Iterator[str]:
 
 @pytest.fixture
 def running_ray(one_node: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs of the test run there, which takes half as long as with a Ray of their own."""
+    """Jobs of the test run there, which takes half as long as with a Ray of their own. Not for jobs in an object store:
+    its nodes have no credentials.
+    """
     monkeypatch.setenv("RAY_ADDRESS", one_node)
 
 

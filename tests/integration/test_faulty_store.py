@@ -22,8 +22,6 @@ from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 from triton_models.storage import open_storage
 
-pytestmark = pytest.mark.usefixtures("running_ray")
-
 BUCKET = "corpus"
 OBJECTS, ROWS_EACH, ROWS_PER_CHUNK = 3, 400, 150
 CHUNKS = 9

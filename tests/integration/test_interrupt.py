@@ -177,7 +177,6 @@ def test_twice_stops_at_once_and_the_same_command_goes_on(
     check(tmp_path, store)
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_wherever_it_comes_it_leaves_a_folder_that_resumes(
     home: Path, store: str, tmp_path: Path, affine_triton: dict[str, object]
 ) -> None:

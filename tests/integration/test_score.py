@@ -70,7 +70,6 @@ def test_scores_what_pytorch_says_and_does_nothing_the_second_time(
     assert inferences(minilm_server) == before
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_local_folder_and_an_s3_store_give_the_same_rows(
     home: Path, texts: Path, tmp_path: Path, triton: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
