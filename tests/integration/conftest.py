@@ -12,7 +12,6 @@ import pytest
 from demo.texts import collect
 from exporter.export import export
 from exporter.spec import ExportSpec
-from tests.support.ray_nodes import one_ray_node
 from tests.support.sums import publish_affine
 from tests.support.triton import start
 from triton_models.repository.publish import Published
@@ -74,21 +73,6 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("texts")
     collect(folder, 1000)
     return folder
-
-
-@pytest.fixture(scope="session")
-def one_node() -> Iterator[str]:
-    """The address of a Ray that runs as long as the tests do."""
-    with one_ray_node() as address:
-        yield address
-
-
-@pytest.fixture
-def running_ray(one_node: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs of the test run there, which takes half as long as with a Ray of their own. Not for jobs in an object store:
-    its nodes have no credentials.
-    """
-    monkeypatch.setenv("RAY_ADDRESS", one_node)
 
 
 @pytest.fixture

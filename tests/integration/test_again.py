@@ -41,7 +41,6 @@ def job(tmp_path: Path, triton: dict[str, object]) -> Path:
     return write_job(tmp_path / "job.toml", input=tmp_path / "in", output=tmp_path / "out", triton=triton, model=MODEL)
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_nightly_run_scores_what_is_new_and_replaces_what_changed(home: Path, job: Path, tmp_path: Path) -> None:
     folder, output = tmp_path / "in", tmp_path / "out"
     write_numbers(folder / "day=1" / "a.parquet", range(250))
@@ -81,7 +80,6 @@ def test_a_nightly_run_scores_what_is_new_and_replaces_what_changed(home: Path, 
     check_sums(output, [*range(250), *range(280, 340), *range(1000, 1040)])
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_rejected_rows_are_counted_against_the_limit_and_scored_again_when_asked(
     home: Path, tmp_path: Path, triton: dict[str, object]
 ) -> None:

@@ -189,7 +189,6 @@ def test_photographs_are_classified_as_by_pytorch(
     assert np.abs(found - wanted).max() < 1e-5
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_job_scores_pairs_and_pictures_and_rejects_what_is_neither(
     server: NodeServer, repository: Storage, folders: dict[str, Path], home: Path, tmp_path: Path
 ) -> None:

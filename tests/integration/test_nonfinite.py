@@ -32,7 +32,6 @@ def pictures(tmp_path: Path) -> Path:
     return source
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_row_without_a_finite_answer_is_rejected_kept_or_the_end_of_the_job(
     home: Path, runtime: Runtime, pictures: Path, tmp_path: Path
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.support.command import run_rayton
 from tests.support.jobs import await_part, start_score, write_job
 from tests.support.triton import start
@@ -14,7 +12,6 @@ from triton_models.server.live import load_everywhere
 from triton_models.server.runtime import Runtime
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_job_whose_version_is_retired_ends_and_says_what_to_do(
     home: Path, runtime: Runtime, texts: Path, tmp_path: Path, minilm_repository: Path
 ) -> None:

@@ -19,8 +19,6 @@ from tests.support.triton import start
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 
-pytestmark = pytest.mark.usefixtures("running_ray")
-
 ROWS, ROWS_PER_CHUNK = 800, 40
 
 MOODY = """

@@ -97,7 +97,6 @@ def test_a_local_folder_and_an_s3_store_give_the_same_rows(
     np.testing.assert_allclose(theirs, ours, atol=1e-6)
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_bad_rows_of_json_lines_are_rejected_with_their_reason_and_the_others_scored(
     home: Path, tmp_path: Path, triton: dict[str, object]
 ) -> None:
@@ -167,7 +166,6 @@ def test_images_in_a_column_of_lists_are_read_by_the_digits_network_as_well_as_i
     assert "null is not image FP32[1, 8, 8]" in rejected["reason"]
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_an_output_folder_of_another_job_is_refused_and_says_what_differs(
     home: Path, texts: Path, tmp_path: Path, triton: dict[str, object]
 ) -> None:
@@ -183,7 +181,6 @@ def test_an_output_folder_of_another_job_is_refused_and_says_what_differs(
     assert "input.rows_per_chunk: there 100, here 7" in message
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_server_that_is_not_there_is_named_with_how_long_it_was_tried(
     home: Path, texts: Path, tmp_path: Path, minilm_repository: Path, free_port: int
 ) -> None:
@@ -197,7 +194,6 @@ def test_a_server_that_is_not_there_is_named_with_how_long_it_was_tried(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_server_that_goes_away_in_the_middle_ends_the_job_in_words_and_its_return_lets_it_go_on(
     home: Path, runtime: Runtime, texts: Path, tmp_path: Path, minilm_repository: Path
 ) -> None:
@@ -220,7 +216,6 @@ def test_a_server_that_goes_away_in_the_middle_ends_the_job_in_words_and_its_ret
         assert "1,000 rows = 1,000 scored + 0 rejected" in score(job, home)
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_an_input_that_changed_since_the_job_began_is_named(
     home: Path, texts: Path, tmp_path: Path, triton: dict[str, object]
 ) -> None:

@@ -50,7 +50,6 @@ def check(spans: list[Any]) -> None:
     assert all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans)
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_collector_that_is_away_is_not_waited_for(job: Path, home: Path, tmp_path: Path) -> None:
     score(job, home, "--otlp-endpoint", f"http://127.0.0.1:{steady_port()}")
     check_sums(tmp_path / "out", range(ROWS))

@@ -23,7 +23,6 @@ def job(tmp_path: Path, affine_triton: dict[str, object]) -> Path:
     return write_sums_job(tmp_path, ROWS, affine_triton)
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_it_shows_a_job_until_it_is_complete(job: Path, home: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     with start_score(job, home) as process:
@@ -51,7 +50,6 @@ def test_a_job_that_was_killed_is_not_waited_for(job: Path, home: Path, tmp_path
     assert "and it is not complete; `rayton score` with its job file goes on" in ended.stderr
 
 
-@pytest.mark.usefixtures("running_ray")
 def test_a_job_that_has_failed_is_told_with_its_error(job: Path, home: Path, tmp_path: Path) -> None:
     holes = pa.table({"id": [0, 1], "x": pa.array([None, [1.0, 2.0, 3.0, 4.0]], pa.list_(pa.float32()))})
     pq.write_table(holes, tmp_path / "in" / "b.parquet")

@@ -65,17 +65,6 @@ class RayNodes:
 
 
 @contextmanager
-def one_ray_node() -> Iterator[str]:
-    """A cluster of one node, which scores as that of a job on one machine does; gives its address."""
-    node = {"num_cpus": 2, "resources": {SERVER_RESOURCE: 1}, "include_dashboard": False, **_NODE}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        yield str(cluster.address)
-    finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]
-
-
-@contextmanager
 def ray_nodes(count: int, *, head_cpus: int = 0, cpus: int = 1) -> Iterator[RayNodes]:
     """A cluster with so many nodes that score; gone afterwards."""
     nodes = RayNodes(head_cpus, cpus)
