@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.command import run_rayton
 from tests.support.jobs import (
+    RAY_WORKER_GIVES_UP_S,
     await_part,
     failing_score,
     rejected_rows,
@@ -22,6 +23,7 @@ from tests.support.jobs import (
     totals,
     write_job,
 )
+from tests.support.leftovers import await_end, descendants
 from tests.support.sums import MODEL, check_sums, numbers, publish_affine, write_numbers
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
@@ -118,8 +120,10 @@ def test_a_second_run_is_refused_and_one_that_died_does_not_block(home: Path, jo
         message = failing_score(job, home)
         assert f"another run of this job works on it (process {process.pid} on " in message
         assert "a run is working on it" in run_rayton(home, "status", str(output)).stdout
+        family = descendants(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+    assert await_end(family, RAY_WORKER_GIVES_UP_S) == set()
     assert "the run that worked on it is dead" in run_rayton(home, "status", str(output)).stdout
 
     assert "chunks are committed" in score(job, home)

@@ -24,7 +24,6 @@ from tests.support.leftovers import (
     await_end,
     command,
     descendants,
-    left_shared_memory,
     parent_of,
     shared_memory,
     shared_memory_of,
@@ -92,7 +91,6 @@ def test_requests_in_flight_are_answered_before_the_end(
 
 
 def test_nothing_outlives_a_parent_that_is_killed(runtime: Runtime, home: Path, repository: Path) -> None:
-    before = shared_memory()
     with serving(home, repository) as served:
         family = descendants(served.process.pid)
         commands = " ".join(map(command, family))
@@ -102,13 +100,12 @@ def test_nothing_outlives_a_parent_that_is_killed(runtime: Runtime, home: Path, 
         os.killpg(served.process.pid, signal.SIGKILL)
         served.process.wait()
         assert await_end(family) == set()
-    assert left_shared_memory(before) == []
+    assert shared_memory_of(served.process.pid) == set()
 
 
 def test_nothing_outlives_a_parent_that_is_killed_together_with_its_children(
     runtime: Runtime, home: Path, repository: Path
 ) -> None:
-    before = shared_memory()
     with serving(home, repository) as served:
         family = descendants(served.process.pid)
         children = [pid for pid in family if parent_of(pid) == served.process.pid]
@@ -117,7 +114,7 @@ def test_nothing_outlives_a_parent_that_is_killed_together_with_its_children(
             os.kill(pid, signal.SIGKILL)
         served.process.wait()
         assert await_end(family) == set()
-    assert left_shared_memory(before) == []
+    assert shared_memory_of(served.process.pid) == set()
 
 
 def test_nothing_outlives_a_keeper_that_is_killed(runtime: Runtime, repository: Path) -> None:

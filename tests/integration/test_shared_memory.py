@@ -25,7 +25,7 @@ from ray_pipeline.transport.choose import choose, open_transport
 from ray_pipeline.transport.regions import Registry
 from ray_pipeline.transport.shared_memory import SharedMemoryTransport
 from tests.support.command import ROOT
-from tests.support.leftovers import left_shared_memory, shared_memory
+from tests.support.leftovers import shared_memory_of
 from tests.support.served_models import AFFINE, ONE_CPU, affine, slow, tensors, write_version
 from tests.support.triton import start
 from triton_models.server.process import NodeServer
@@ -98,7 +98,6 @@ def client(server: NodeServer) -> Iterator[subprocess.Popen[str]]:
 def test_a_killed_client_leaves_no_file_and_the_next_start_frees_its_memory_at_the_server(
     server: NodeServer, transport: SharedMemoryTransport
 ) -> None:
-    before = shared_memory()
     transport.send(ask(1)).result()
     own = regions_at(server)
     with client(server) as process:
@@ -108,7 +107,7 @@ def test_a_killed_client_leaves_no_file_and_the_next_start_frees_its_memory_at_t
         assert left <= set(regions_at(server)), "the memory of a process that lives was taken away"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert left_shared_memory(before) == []
+    assert shared_memory_of(process.pid) == set()
     assert left <= set(regions_at(server))
 
     choose(server.grpc_url, "shared_memory", PATIENCE_S)

@@ -59,7 +59,7 @@ def test_a_server_that_got_no_processor_once_is_started_again(
     with start(runtime, write_held(tmp_path, 1)) as server:
         assert server.options.log_file.read_text().count(f"what():  {STARVED}") == 1
         (said,) = (record.getMessage() for record in caplog.records)
-        assert "the process of a model got no processor for a second" in said
+        assert "the process of a model got no processor for a second, which this Triton takes for its death" in said
         assert said.endswith(f"its log is {server.options.log_file}; it is started again")
         with InferenceServerClient(server.grpc_url) as client:
             assert infer(client, "held", x=np.ones((1, 1), np.float32))["y"].tolist() == [[1.0]]
@@ -67,7 +67,7 @@ def test_a_server_that_got_no_processor_once_is_started_again(
 
 def test_one_that_never_gets_any_is_given_up_and_leaves_nothing_behind(runtime: Runtime, tmp_path: Path) -> None:
     before, repository = shared_memory(), write_held(tmp_path, STARTS)
-    with pytest.raises(StarvedError, match="got no processor for a second"):
+    with pytest.raises(StarvedError, match="got no processor for a second, which this Triton takes for its death"):
         start(runtime, repository)
     assert (tmp_path / "left").read_text() == "0"
     assert left_shared_memory(before) == []

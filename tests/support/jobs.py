@@ -15,7 +15,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from tests.support.command import run_rayton, start_rayton
+from tests.support.leftovers import await_end, command, descendants
 from triton_models.storage import open_storage
+
+RAY_WORKER_GIVES_UP_S = 90.0
+"""A Ray worker that is killed off its raylet while it starts looks for it for half a minute; others end at once."""
 
 JOB = """\
 [input]
@@ -110,16 +114,16 @@ def await_part(process: subprocess.Popen[str], output: Path) -> None:
 
 
 def kill_when(process: subprocess.Popen[str], it_is_time: Callable[[], bool]) -> None:
-    """Kills the whole process group of a running job as soon as it is time; that nothing of it stays is seen at the end
-    of all tests.
-    """
+    """Kills the whole process group of a running job as soon as it is time, and waits for its end."""
     with process:
         poll = threading.Event()
         while process.poll() is None and not it_is_time():
             poll.wait(0.01)
         assert process.poll() is None, "the job ended before it could be killed"
+        family = descendants(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+    assert [command(pid) for pid in await_end(family, RAY_WORKER_GIVES_UP_S)] == []
 
 
 def scored_rows(output: str, endpoint_url: str | None = None) -> pa.Table:

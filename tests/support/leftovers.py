@@ -10,15 +10,13 @@ from typing import TypeVar
 
 TOKEN_VARIABLE = "RAYTON_TEST_TOKEN"
 PATIENCE_S = 20.0
-RAY_WORKER_GIVES_UP_S = 90.0
-"""A Ray worker that is killed off its raylet while it starts looks for it for half a minute; others end at once."""
 
 T = TypeVar("T")
 
 
 def left_processes(token: str) -> list[str]:
     """Command lines of processes, other than this one, that inherited the token and do not end in time."""
-    return _settled(lambda: [command(pid) for pid in _carriers(token)], RAY_WORKER_GIVES_UP_S)
+    return _settled(lambda: [command(pid) for pid in _carriers(token)])
 
 
 def left_shared_memory(before: set[str]) -> list[str]:

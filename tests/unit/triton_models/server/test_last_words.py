@@ -36,7 +36,9 @@ def test_a_server_without_a_processor_is_known_by_its_own_lines(tmp_path: Path) 
     log = tmp_path / "log"
     log.write_text(ABORTED)
     assert starved(log)
-    assert last_words(134, log).startswith("the process of a model got no processor for a second,")
+    assert last_words(134, log).startswith(
+        "the process of a model got no processor for a second, which this Triton takes for its death"
+    )
     start = log.stat().st_size
     with log.open("a") as more:
         more.write("error: another start\n")
