@@ -95,7 +95,7 @@ images-demo: setup
 
 # Draws anew in each run, for a quarter of an hour; what fails stays in .hypothesis and is tried first the next time.
 fuzz: runtime
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/security/test_fuzz.py
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/security/test_fuzz.py tests/security/test_fuzz_output.py
 
 # Known holes of every pinned version, of ours and of those in the embedded server's environment. The tool is no dependency of ours: it has an environment of its own.
 audit: setup $(AUDITOR)

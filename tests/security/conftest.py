@@ -32,3 +32,9 @@ def store() -> Iterator[str]:
 def mark(tmp_path: Path) -> Path:
     """Made by code that runs."""
     return tmp_path / "it_ran"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place for files; each example writes its own over that of the one before."""
+    return tmp_path_factory.mktemp("fuzz")

@@ -16,6 +16,23 @@ _ALWAYS: dict[str, Any] = {"deadline": None, "suppress_health_check": list(Healt
 settings.register_profile("quick", max_examples=150, database=None, derandomize=True, **_ALWAYS)
 settings.register_profile("long", max_examples=int(os.environ.get("FUZZ_EXAMPLES", "4000")), **_ALWAYS)
 FUZZ = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+JOB: dict[str, Any] = {
+    "input": {"uri": "s3://corpus/texts", "keep": ["id"], "rows_per_chunk": 100},
+    "models": [{"name": "m", "version": 1, "inputs": {"text": "body"}, "outputs": {"y": "y"}, "truncate": False}],
+    "output": {"uri": "out", "format": "jsonl.gz", "max_rejected": 0.5, "on_nonfinite": "keep"},
+    "triton": {
+        "url": "localhost:8001",
+        "repository": "models",
+        "managed": False,
+        "timeout_s": 3.5,
+        "transport": "grpc",
+    },
+    "sharing": {"lane": "shared", "max_slowdown": 1.5, "quantile": 0.9, "weight": 2, "pause_file": "/tmp/pause"},
+    "storage": {"endpoint_url": "http://127.0.0.1:9000", "timeout_s": 9},
+}
+"""A job file with something in each section."""
+DEEP = b"[" * 100_000
 """Put on each fuzz test: `HYPOTHESIS_PROFILE=long` draws anew in each run, and keeps what failed in `.hypothesis`."""
 
 LONGEST_MESSAGE = 20_000
