@@ -125,6 +125,8 @@ def tell(run: Run) -> dict[str, Any]:
         words = ", ".join(f"{key} {at_ms[key]:.0f} ms ({ratios[key]:.2f})" for key in at_ms)
         print(f"{name:8} {start_s:3.0f} to {end_s:3.0f} s: {words}, {errors} errors; bulk {bulk:.0f} rows/s")
     usual = run.rows.rate(*spans["before"])
+    if usual == 0:
+        raise SystemExit("bulk scored nothing before anything was done to it; see the log of the job")
     if run.what is What.BURST:
         told["after"]["gives_way_s"] = gives = run.gives_way_s(BEFORE_S)
         print(f"bulk gives way {gives:.2f} s after the burst begins")

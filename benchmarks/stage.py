@@ -36,7 +36,7 @@ TOKENS = 64
 ROWS_PER_FILE = 128
 ALONE_ROWS = 200
 ENDS_S = 120.0
-ROWS = 16384
+ROWS = 32768
 ONE, TWO = f"1 instance, {THREADS} threads", "2 instances, 1 thread"
 TUNINGS = {ONE: Tuning(threads=THREADS), TWO: Tuning(instances=2, threads=1)}
 

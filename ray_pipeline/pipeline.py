@@ -87,7 +87,9 @@ def through_actors(
             num_cpus=_WRITE_CPUS,
         )
     )
-    for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+    # A result that Ray fetches ahead is passed on only when the next one comes, and Ray measures what may wait to be
+    # committed by its size: after three results of unlike sizes it commits nothing more until all is scored.
+    for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for committed in results[_COMMITTED].to_pylist():
             yield Committed.of_json(committed)
 

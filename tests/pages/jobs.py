@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pyarrow as pa
@@ -16,10 +14,11 @@ from ray_pipeline.output.success import SUCCESS_FILE
 from ray_pipeline.telemetry import metrics
 from ray_pipeline.telemetry.course import LimitSeen
 from ray_pipeline.telemetry.record import read_record
-from tests.pages.place import OUTPUT, PATIENCE_S, Place
+from tests.pages.place import OUTPUT, Place
 from tests.pages.terminal import Terminal
 from tests.support.collector import collecting
 from tests.support.told import block
+from tests.support.waiting import until
 from triton_models.errors import ServerError
 from triton_models.server.metrics import Sample, read_metrics
 from triton_models.storage import Storage, open_storage
@@ -187,11 +186,3 @@ def heard(place: Place) -> list[LimitSeen]:
     """The limits that the job has heard of, in all of its runs."""
     pages = [page for _, page in read_record(output(place))]
     return [limit for page in pages for one in page.committed for limit in one.course.batches.limits]
-
-
-def until(it_is_so: Callable[[], bool], what: str) -> None:
-    """Waits for what another process does."""
-    deadline_s, poll = time.monotonic() + PATIENCE_S, threading.Event()
-    while not it_is_so():
-        assert time.monotonic() < deadline_s, f"in {PATIENCE_S:g} s it did not come to this: {what}"
-        poll.wait(0.1)

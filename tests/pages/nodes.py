@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from subprocess import Popen
 
 from ray_pipeline.output.success import SUCCESS_FILE
-from tests.pages.jobs import lose_a_part, output, rows_of, tells_metrics, until
+from tests.pages.jobs import lose_a_part, output, rows_of, tells_metrics
 from tests.pages.place import Place
 from tests.support.serving import Serving
+from tests.support.waiting import until
 from triton_models.server.ports import steady_port
 
 HEAD = "ray start --head --port 6379"

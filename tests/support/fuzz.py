@@ -14,7 +14,7 @@ from triton_models.errors import RaytonError
 
 _ALWAYS: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("quick", max_examples=150, database=None, derandomize=True, **_ALWAYS)
-settings.register_profile("long", max_examples=int(os.environ.get("FUZZ_EXAMPLES", "4000")), **_ALWAYS)
+settings.register_profile("long", max_examples=10_000, **_ALWAYS)
 FUZZ = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 JOB: dict[str, Any] = {

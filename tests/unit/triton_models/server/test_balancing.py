@@ -7,19 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import until
 from triton_models.server.balancing import Balancer, Balancing, Computing, move, moves
 from triton_models.server.ports import steady_port
 from triton_models.server.proc import below, listener, parents
 
 PROCESSORS = sorted(os.sched_getaffinity(0))
-PATIENCE_S = 20.0
 
 # Two processes that compute, as a server and a process of its model do.
 USERS_SERVER = """
@@ -69,16 +69,9 @@ def users() -> Iterator[Users]:
     with python(USERS_SERVER) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        until(lambda: len(below(process.pid, parents())) == 1)
+        until(lambda: len(below(process.pid, parents())) == 1, "the server has its second process")
         (child,) = below(process.pid, parents())
         yield Users((process.pid, child), port)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def processor_of(pid: int) -> int:
@@ -129,22 +122,25 @@ def test_what_computes_is_seen_with_its_processor(users: Users) -> None:
     assert {pid for pid, _ in computing.running()} == set(users.pids)
     os.kill(users.pids[1], signal.SIGKILL)
     os.kill(users.pids[0], signal.SIGKILL)
-    until(lambda: computing.running() == [])
+    until(lambda: computing.running() == [], "none of its threads is seen to compute")
 
 
 @two_processors
 def test_users_that_share_a_processor_get_one_each_beside_bulk(users: Users) -> None:
     with python(BULK) as bulk:
-        until(lambda: len(below(bulk.pid, parents())) == len(PROCESSORS))
+        until(lambda: len(below(bulk.pid, parents())) == len(PROCESSORS), "bulk has a process on each processor")
         time.sleep(0.5)
         balancing = Balancing(bulk.pid, users.port)
         balancing.look()
         for pid in users.pids:  # together on one
             os.sched_setaffinity(pid, PROCESSORS[:1])
-        until(lambda: {processor_of(pid) for pid in users.pids} == {PROCESSORS[0]})
+        until(lambda: {processor_of(pid) for pid in users.pids} == {PROCESSORS[0]}, "users share one processor")
         for pid in users.pids:
             os.sched_setaffinity(pid, PROCESSORS)
-        until(lambda: balancing.look() > 0 and len({processor_of(pid) for pid in users.pids}) == 2)
+        until(
+            lambda: balancing.look() > 0 and len({processor_of(pid) for pid in users.pids}) == 2,
+            "users have been moved to one processor each",
+        )
         assert all(sorted(os.sched_getaffinity(pid)) == PROCESSORS for pid in users.pids)
 
 
@@ -152,7 +148,7 @@ def test_a_listener_is_found_by_its_port(users: Users) -> None:
     assert listener(users.port) in users.pids
     for pid in users.pids:
         os.kill(pid, signal.SIGKILL)
-    until(lambda: listener(users.port) is None)
+    until(lambda: listener(users.port) is None, "nobody listens any more")
 
 
 def test_who_looks_says_what_cannot_be_seen_and_ends_with_the_block(users: Users) -> None:

@@ -1,0 +1,66 @@
+"""A chunk that is scored is committed and told of then, and not when the next ones are scored too."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ray_pipeline.chunk import Chunk, Piece
+from ray_pipeline.pipeline import Flow, through_actors
+from ray_pipeline.placement import connected
+from ray_pipeline.sinks.parquet import ParquetSink
+from ray_pipeline.telemetry.course import course_of
+from tests.support.sums import write_numbers
+from tests.support.waiting import until
+from triton_models.storage import open_storage
+
+ROWS, CHUNKS, FREE = 10, 12, 5
+"""So many chunks are scored without a wait, and then each waits for a word."""
+
+
+class Held:
+    """Scores nothing: the first chunks pass at once, the others when `word` is there."""
+
+    def __init__(self, word: Path) -> None:
+        self._word, self._passed = word, 0
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Passes a chunk on. What is told of the first is longer than of the others, as in most jobs."""
+        self._passed += 1
+        if self._passed > FREE:
+            until(self._word.exists, "the others may pass")
+        return replace(course_of(table), node="node" * (100 if self._passed == 1 else 1)).on(table)
+
+
+@pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")  # what Ray Data says of its own settings
+def test_what_is_scored_is_told_while_others_wait(tmp_path: Path) -> None:
+    folder, output, word = tmp_path / "in", tmp_path / "out", tmp_path / "word"
+    write_numbers(folder / "a.parquet", range(ROWS * CHUNKS))
+    source = open_storage(str(folder))
+    found = source.stat("a.parquet")
+    assert found is not None
+    chunks = [Chunk((Piece("a.parquet", found.stamp, ROWS, ROWS * number),)) for number in range(CHUNKS)]
+    schema = pa.schema([("id", pa.int64())])
+    flow = Flow(source, open_storage(str(output)), ParquetSink(), schema, models=(), keep=("id",))
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def score() -> None:
+        with closing(through_actors(chunks, flow, 1, Held, {"word": word})) as results:
+            for one in results:
+                told.put(one.part.chunk)
+
+    with connected(None):
+        scoring = threading.Thread(target=score)
+        scoring.start()
+        try:
+            until(lambda: told.qsize() == FREE, f"{FREE} chunks are told of", 60.0)
+        finally:
+            word.touch()
+            scoring.join()
+    assert told.qsize() == CHUNKS
