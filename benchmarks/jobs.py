@@ -19,9 +19,9 @@ import typer
 from benchmarks.measure import parts, save
 from benchmarks.stage import Way, events_of, in_its_stride, rate, stage
 
-ROWS = 512
-"""So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with a quarter of that
-two jobs on two processors are so busy with it that they want less of the server than they may have."""
+ROWS = 1024
+"""So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with small ones two jobs
+on two processors are so busy with it that they want less of the server than they may have."""
 MOMENT_ROWS = 32
 """Small parts show moments."""
 
@@ -34,7 +34,7 @@ SOON_S = 20.0
 
 def main(
     repeats: Annotated[int, typer.Option(help="Turns.")] = 3,
-    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 80.0,
 ) -> None:
     """Prepares, measures, reports."""
     ratios: list[float] = []
