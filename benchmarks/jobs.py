@@ -20,8 +20,8 @@ from benchmarks.measure import parts, save
 from benchmarks.stage import Way, events_of, in_its_stride, rate, stage
 
 ROWS = 1024
-"""So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with small ones two jobs
-on two processors are so busy with it that they want less of the server than they may have."""
+"""So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with small ones two
+jobs on two processors are so busy with it that they want less of the server than they may have."""
 MOMENT_ROWS = 32
 """Small parts show moments."""
 
