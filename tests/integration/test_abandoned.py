@@ -12,6 +12,7 @@ from tests.support.waiting import until
 from triton_models.server.metrics import read_metrics
 from triton_models.server.process import NodeServer
 
+PATIENCE_S = 120.0
 ROWS, BATCHES = 32, 60
 """Triton puts several that wait together, and a batch that runs is run to its end: some twenty at the most."""
 
@@ -32,7 +33,7 @@ def test_a_server_forgets_the_batches_of_a_client_that_is_gone(
     before = computed(minilm_server)
     transport: Transport = way(minilm_server.grpc_url)
     sent = [transport.send(long_batch()) for _ in range(BATCHES)]  # gRPC cancels what nobody holds
-    until(lambda: computed(minilm_server) > before, "one of them has run")  # not always the first sent
+    until(lambda: computed(minilm_server) > before, "one of them has run", PATIENCE_S)  # not always the first sent
     transport.close()
     del sent
     after = GrpcTransport(minilm_server.grpc_url)

@@ -34,7 +34,7 @@ class Held:
         """Passes a chunk on. What is told of the first is longer than of the others, as in most jobs."""
         self._passed += 1
         if self._passed > FREE:
-            until(self._word.exists, "the others may pass")
+            until(self._word.exists, "the others may pass", 120.0)
         return replace(course_of(table), node="node" * (100 if self._passed == 1 else 1)).on(table)
 
 

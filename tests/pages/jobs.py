@@ -14,7 +14,7 @@ from ray_pipeline.output.success import SUCCESS_FILE
 from ray_pipeline.telemetry import metrics
 from ray_pipeline.telemetry.course import LimitSeen
 from ray_pipeline.telemetry.record import read_record
-from tests.pages.place import OUTPUT, Place
+from tests.pages.place import OUTPUT, PATIENCE_S, Place
 from tests.pages.terminal import Terminal
 from tests.support.collector import collecting
 from tests.support.told import block
@@ -54,7 +54,7 @@ def planned_scored_and_looked_at(place: Place, cluster: dict[str, str]) -> None:
     assert f"left    1 chunks with {ROWS} rows, how long that takes is not known" in planned
 
     job = place.start("rayton score job.toml", cluster)
-    until(lambda: output(place).stat(PLAN_FILE) is not None, "the job has made its plan")
+    until(lambda: output(place).stat(PLAN_FILE) is not None, "the job has made its plan", PATIENCE_S)
     shown = place.run(f"rayton watch {OUTPUT}").splitlines()
     printed = place.ended(job)
     total = f"{ROWS} rows = {ROWS - BAD} scored + {BAD} rejected, in 1 parts"
@@ -71,7 +71,11 @@ def a_night_later(place: Place, cluster: dict[str, str]) -> None:
     write_day(place, 2, NEW)
     assert place.run(f"rayton pause {OUTPUT}").startswith(f"{OUTPUT}: paused; `rayton resume` lets it go on; ")
     job = place.start("rayton score job.toml --refresh", cluster)
-    until(lambda: 0 in limits_by_metrics(place), "the node that scores tells in its metrics that the job is paused")
+    until(
+        lambda: 0 in limits_by_metrics(place),
+        "the node that scores tells in its metrics that the job is paused",
+        PATIENCE_S,
+    )
     assert "run     a run is working on it: " in place.run(f"rayton status {OUTPUT}")
     with Terminal() as terminal:
         watch = place.start(f"rayton watch {OUTPUT}", terminal=terminal)
@@ -99,7 +103,7 @@ def mended(place: Place) -> None:
     lose_a_part(place)
     place.run(f"rayton pause {OUTPUT}")
     job = place.start("rayton score job.toml --metrics-port 8003")
-    until(lambda: tells_metrics(place.here("8003")), "the job's own Ray tells metrics")
+    until(lambda: tells_metrics(place.here("8003")), "the job's own Ray tells metrics", PATIENCE_S)
     reported(place)
     place.run(f"rayton resume {OUTPUT}")
     assert f"resume  1 chunks are committed, 1 with {NEW} rows are left" in place.ended(job)

@@ -9,7 +9,7 @@ from subprocess import Popen
 
 from ray_pipeline.output.success import SUCCESS_FILE
 from tests.pages.jobs import lose_a_part, output, rows_of, tells_metrics
-from tests.pages.place import Place
+from tests.pages.place import PATIENCE_S, Place
 from tests.support.serving import Serving
 from tests.support.waiting import until
 from triton_models.server.ports import steady_port
@@ -75,7 +75,7 @@ def metrics_of_a_node(place: Place) -> None:
     """A node comes, tells its metrics, and leaves."""
     node = place.start(METRICS, MANY | {"RAY_AUTH_MODE": "token"})  # said further down on its page
     await_started(node)
-    until(lambda: tells_metrics(place.here("8003")), "the node tells metrics")
+    until(lambda: tells_metrics(place.here("8003")), "the node tells metrics", PATIENCE_S)
     leave(node)
 
 
@@ -86,7 +86,7 @@ def score_while_nobody_is_there(place: Place) -> None:
     submitted = re.search(r"Job '(raysubmit_\w+)' submitted successfully", place.run(SUBMIT, MANY))
     assert submitted is not None
     try:
-        until(lambda: output(place).stat(SUCCESS_FILE) is not None, "the submitted job has ended well")
+        until(lambda: output(place).stat(SUCCESS_FILE) is not None, "the submitted job has ended well", PATIENCE_S)
     except AssertionError as error:
         said = place.asked(["ray", "job", "logs", "--address", "http://HEAD:8265", submitted[1]], ours)
         raise AssertionError(f"{error}; it said {said[-2000:]!r}") from None

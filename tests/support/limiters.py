@@ -18,6 +18,7 @@ from ray_pipeline.sharing.messages import Hello
 from tests.support.leftovers import PATIENCE_S, command, is_alive
 from tests.support.served_models import ONE_CPU, slow, tensors, write_version
 from tests.support.triton import start
+from tests.support.waiting import until
 from triton_models.server.process import NodeServer
 from triton_models.server.runtime import Runtime
 
@@ -82,8 +83,4 @@ def await_limit(holder: Holder, cause: str = "") -> None:
 
 def await_others(address: str, killed: int) -> set[int]:
     """Waits for a limiter other than the one that was `killed`, 0 if there was none."""
-    until_s, never = time.monotonic() + PATIENCE_S, threading.Event()
-    while not (others := limiters(address) - {killed}):
-        assert time.monotonic() < until_s
-        never.wait(0.02)
-    return others
+    return until(lambda: limiters(address) - {killed}, "another limiter runs", PATIENCE_S)

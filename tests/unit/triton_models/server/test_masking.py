@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import until
 from triton_models.server.masking import SECRET, masked, shown_by, start_unseen
 
 KEY = "made-up-key-of-a-test"
@@ -52,10 +52,7 @@ def test_what_it_was_given_is_written_over_where_it_lies() -> None:
     with start_unseen([sys.executable, "-c", endless, f"--key={SECRET}"], KEY, lambda: None) as process:
         environment = Path(f"/proc/{process.pid}/environ")
         assert KEY.encode() in environment.read_bytes()
-        until_s = time.monotonic() + 20
-        while not masked(process.pid, KEY):
-            assert time.monotonic() < until_s
-            time.sleep(0.01)
+        until(lambda: masked(process.pid, KEY), "the secret is written over")
         assert KEY.encode() not in environment.read_bytes()
         process.kill()
 
@@ -92,10 +89,7 @@ def test_a_secret_is_gone_once_it_has_been_read_and_not_before() -> None:
 def test_a_process_below_another_is_seen_too() -> None:
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()', '{KEY[::-1]}'[::-1]])"
     with subprocess.Popen([sys.executable, "-c", outer], stdin=subprocess.PIPE) as process:
-        until_s = time.monotonic() + 20
-        while not shown_by(process.pid, KEY):
-            assert time.monotonic() < until_s
-            time.sleep(0.01)
+        until(lambda: shown_by(process.pid, KEY), "the process below shows it")
         process.kill()
         process.communicate()
 
