@@ -40,9 +40,9 @@ MOST_BUSY = 0.9
 CALM = 0.15
 """A limit that differs by less is not worth a new one."""
 
-SHORTEST_ROWS = 3
-"""A batch beside an instance that is left to users runs at least as long as so many of their rows: with single rows
-bulk would get a fifth less, and users would notice little of it."""
+USUAL_ROWS = 3
+"""A batch beside an instance that is left to users runs at least as long as so many of their rows, unless canaries tell
+that they wait too long for it: with single rows bulk would get a fifth less, and most users would not notice."""
 
 BUSY_STEP = 0.05
 """How finely the share of users is taken who find the instance left to them busy."""
@@ -166,7 +166,7 @@ class Controller:
         row_s = self._regime.quiet.quantile(0.1)
         load = self._regime.rate * row_s
         if self._instances > 1:
-            batch_s = max(self._budget_s(meeting=load) * trim, SHORTEST_ROWS * row_s)
+            batch_s = max(max(self._budget_s(meeting=load), USUAL_ROWS * row_s) * trim, row_s)
             free = f"{online}: one of {self._instances} instances is left to them, {_batches(batch_s)}"
             return Limit(self._instances - 1, batch_s, free)
         # Users whom a batch has kept waiting keep others waiting, until the queue is empty: what is left of the server
