@@ -166,7 +166,8 @@ class Controller:
         row_s = self._regime.quiet.quantile(0.1)
         load = self._regime.rate * row_s
         if self._instances > 1:
-            batch_s = max(max(self._budget_s(meeting=load), USUAL_ROWS * row_s) * trim, row_s)
+            known_s = max(self._budget_s(meeting=load), USUAL_ROWS * row_s)
+            batch_s = max(known_s * trim, row_s)
             free = f"{online}: one of {self._instances} instances is left to them, {_batches(batch_s)}"
             return Limit(self._instances - 1, batch_s, free)
         # Users whom a batch has kept waiting keep others waiting, until the queue is empty: what is left of the server
