@@ -77,7 +77,6 @@ class Controller:
         self._next_canary_s = now_s
         self._drops = 0
         self._away = Patience()
-        self._too_slow = Patience()
         self._limit = Limit(0, 0.0, "the server is not yet known")
         self._budget: tuple[object, float] | None = None
         self._begin_silence(now_s)
@@ -87,7 +86,7 @@ class Controller:
         if tuple(bounds) != self._bounds or instances != self._instances:
             self._bounds, self._instances = tuple(bounds), instances
             for regime in self._regimes.all:
-                regime.trims = self._new_trims()
+                regime.correct_anew(self._new_trims())
 
     def counted(self, now_s: float, requests: int) -> None:
         """Takes how many requests of all clients the server has answered since it was started."""
@@ -158,26 +157,33 @@ class Controller:
             return SILENT
         if not self._users.anybody(now_s):
             return NOBODY if len(self._bounds) == 1 else self._taking_turns()
-        if self._too_slow.pausing(now_s):
+        if self._regime.too_slow.pausing(now_s):
             return TOO_SLOW
+        row_s = self._regime.quiet.quantile(0.1)
+        known_s = self._known_s(row_s)
+        batch_s = known_s * min(trim.factor for trim in self._regime.trims)
+        if batch_s < row_s / 2:
+            self._regime.too_slow.failed(now_s)
+            if known_s > 0:
+                for trim in self._regime.trims:
+                    trim.try_again(row_s / 2 / known_s)
+            return TOO_SLOW
+        if batch_s >= row_s:
+            self._regime.too_slow.succeeded()
+        batch_s = max(batch_s, row_s)
         waits = "; ".join(dict.fromkeys(self._waits(bound) for bound in self._bounds))
         online = f"users are online ({self._users.rate(now_s, SLOW_S):.1f} rows/s; {waits})"
-        trim = min(trim.factor for trim in self._regime.trims)
-        row_s = self._regime.quiet.quantile(0.1)
+        free = f" one of {self._instances} instances is left to them," if self._instances > 1 else ""
+        return Limit(max(self._instances - 1, 1), batch_s, f"{online}:{free} {_batches(batch_s)}")
+
+    def _known_s(self, row_s: float) -> float:
+        """How long a batch may run, before it is corrected by what canaries have met."""
         load = self._regime.rate * row_s
         if self._instances > 1:
-            known_s = max(self._budget_s(meeting=load), USUAL_ROWS * row_s)
-            batch_s = max(known_s * trim, row_s)
-            free = f"{online}: one of {self._instances} instances is left to them, {_batches(batch_s)}"
-            return Limit(self._instances - 1, batch_s, free)
+            return max(self._budget_s(meeting=load), USUAL_ROWS * row_s)
         # Users whom a batch has kept waiting keep others waiting, until the queue is empty: what is left of the server
         # when its users are served is what empties it.
-        batch_s = self._budget_s() * trim * (1 - min(load, MOST_BUSY))
-        if batch_s < row_s / 2:
-            self._too_slow.failed(now_s)
-            return TOO_SLOW
-        batch_s = max(batch_s, row_s)
-        return Limit(1, batch_s, f"{online}: {_batches(batch_s)}")
+        return self._budget_s() * (1 - min(load, MOST_BUSY))
 
     def _waits(self, bound: Bound) -> str:
         """How long users wait and may wait, for people."""
@@ -241,7 +247,6 @@ class Controller:
         ):
             self._silence_s, self._met_silence = None, True
             regime.silences, regime.silent_s = regime.silences + 1, now_s
-            self._too_slow.succeeded()
             if first:
                 regime.rate = max(self._users.rate(now_s, min(lasted_s, SLOW_S)), LEAST_RATE)
                 regime.seen_s, regime.age_s = now_s, lasted_s

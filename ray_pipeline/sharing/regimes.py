@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ray_pipeline.sharing.patience import Patience
 from ray_pipeline.sharing.quiet import Quiet
 from ray_pipeline.sharing.trim import Trim
 from ray_pipeline.sharing.users import FAST_S, SLOW_S, Users
@@ -21,20 +22,30 @@ LEAST_RATE = 2.0
 
 AVERAGE_S = 30.0
 
+TOO_SLOW_S = (2.0, 60.0)
+"""Where users wait too long even beside batches of one row, these are tried again so long after, at first and at most.
+A try lasts a few canaries, and those who come in it are too few to move a p95."""
+
 
 @dataclass
 class Regime:
     """What is known while users come at about one `rate` a second: latencies without bulk, how often and when bulk was
-    silent for them, and a correction for each bound. `age_s` is how long the rate was seen.
+    silent for them, a correction for each bound, and when no batch was short enough. `age_s` is how long the rate was
+    seen.
     """
 
     rate: float
     trims: list[Trim]
     quiet: Quiet = field(default_factory=Quiet)
+    too_slow: Patience = field(default_factory=lambda: Patience(*TOO_SLOW_S))
     silences: int = 0
     silent_s: float = -math.inf
     seen_s: float = 0.0
     age_s: float = 0.0
+
+    def correct_anew(self, trims: list[Trim]) -> None:
+        """Takes corrections for other bounds: what was too slow by the old ones need not be so by these."""
+        self.trims, self.too_slow = trims, Patience(*TOO_SLOW_S)
 
     def follow(self, now_s: float, rate: float) -> None:
         """Takes the rate of now: the average of all that was seen, and later of the last half minute or so."""

@@ -25,3 +25,9 @@ class Trim:
         """Takes a sample."""
         exponent = 1 - self._quantile if within else -self._quantile
         self.factor = min(max(self.factor * math.exp(_STEP * exponent), LEAST), MOST)
+
+    def try_again(self, factor: float) -> None:
+        """Rises above this factor by a sample, so that the first one beyond does not bring it back; at most to what was
+        computed. Where bulk is still there are no samples to rise by.
+        """
+        self.factor = max(self.factor, min(factor * math.exp(_STEP), 1.0))

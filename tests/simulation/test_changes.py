@@ -102,7 +102,7 @@ def test_a_server_that_stumbles() -> None:
     assert share >= 0.78
 
 
-def lying(answer: Callable[[float], float | None]) -> Callable[[World], None]:
+def lying(answer: Callable[[float, float | None], float | None]) -> Callable[[World], None]:
     def disturb(world: World) -> None:
         world.lie = answer
 
@@ -110,14 +110,37 @@ def lying(answer: Callable[[float], float | None]) -> Callable[[World], None]:
 
 
 def test_a_canary_that_is_always_at_once_back_stops_bulk_rather_than_users() -> None:
-    one = trial(BOUND, users_at(0.12), disturb=lying(lambda now: 0.0001))
+    one = trial(BOUND, users_at(0.12), disturb=lying(lambda now, _: 0.0001))
     assert one.slowdown(0.95) <= 3
 
 
 def test_canaries_that_are_dropped_stop_bulk_and_are_tried_again() -> None:
-    one = trial(BOUND, users_at(0.12), disturb=lying(lambda now: None if 30 < now < 60 else 0.009))
+    one = trial(BOUND, users_at(0.12), disturb=lying(lambda now, _: None if 30 < now < 60 else 0.009))
     assert one.shared.rate(35, 60) <= 0.17 * one.shared.rate(10, 30)
     assert one.shared.rate(75, 100) >= 0.8 * one.shared.rate(10, 30)
+
+
+@pytest.mark.parametrize(("instances", "slowdown"), [(1, 3.0), (2, 1.5)])
+def test_bulk_that_was_too_slow_for_users_is_tried_again(instances: int, slowdown: float) -> None:
+    """For half a minute canaries wait twenty times as long wherever bulk is; later they do not."""
+
+    def disturb(world: World) -> None:
+        def answered(now: float, seconds: float | None) -> float | None:
+            return seconds if seconds is None or not 30 < now < 60 or world.in_flight == 0 else 20 * seconds
+
+        world.lie = answered
+
+    machine = Machine(instances=instances)
+    bound, users = Bound(0.95, max_slowdown=slowdown), users_at(0.12, machine)
+    trials = [trial(bound, users, machine=machine, seed=seed, disturb=disturb) for seed in range(5)]
+    (during, later) = medians(
+        trials,
+        lambda t: t.shared.rate(35, 60) / t.shared.rate(10, 30),
+        lambda t: t.shared.rate(80, 120) / t.shared.rate(10, 30),
+    )
+    print(f"{during:.2f} of what it was, {later:.2f} later")
+    assert during <= 0.35
+    assert later >= 0.6
 
 
 def test_without_counts_nobody_is_taken_to_be_away() -> None:

@@ -122,3 +122,18 @@ def test_a_bound_that_no_batch_can_keep_stops_bulk_while_users_are_there() -> No
     assert one.shared.rate(10, 60) < 0.05 * one.exclusive_rows_per_s
     assert TOO_SLOW in [limit for _, limit in one.shared.limits]
     assert one.shared.rate(70, 80) > 0.9 * one.exclusive_rows_per_s
+
+
+@pytest.mark.parametrize(("instances", "utilisation", "slowdown"), [(1, 0.12, 1.8), (1, 0.3, 1.5), (2, 0.25, 1.1)])
+def test_a_bound_that_batches_of_one_row_can_just_keep_or_not_is_kept_by_pauses(
+    instances: int, utilisation: float, slowdown: float
+) -> None:
+    """Tries that fail cost users something: beside an instance of their own 1.1 is too little for any batch at all."""
+    machine = Machine(instances=instances)
+    users, bound = users_at(utilisation, machine), Bound(0.95, max_slowdown=slowdown)
+    trials = [trial(bound, users, seconds=240.0, machine=machine, seed=seed) for seed in SEEDS]
+    p95, share = medians(trials, lambda t: t.slowdown(0.95, since_s=120.0), lambda t: t.share)
+    told = f"p95 {p95:.2f}, bulk {share:.2f} of exclusive"
+    print(told)
+    assert p95 <= slowdown + 0.05, told
+    assert share >= 0.1, told

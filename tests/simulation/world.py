@@ -136,14 +136,14 @@ class World:
         self.seen = Seen()
         self.down = False
         self.blind: Callable[[float], bool] = lambda now: False
-        self.lie: Callable[[float], float | None] | None = None
+        self.lie: Callable[[float, float | None], float | None] = lambda now, seconds: seconds
         self._random = np.random.default_rng(seed)
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._number = 0
         self._queue: deque[Asked] = deque()
         self._running = 0
         self._counted = 0
-        self._in_flight = 0
+        self.in_flight = 0
         self._pace = Pace()
         self._resting = not bulk
         for moment in arrivals:
@@ -197,21 +197,21 @@ class World:
         if not self.seen.limits or self.seen.limits[-1][1] is not limit:
             self.seen.limits.append((now, limit))
         most = min(limit.in_flight, self.machine.instances + 1)
-        while not self._resting and self._in_flight < most:
+        while not self._resting and self.in_flight < most:
             self._send_batch(now, limit)
 
     def _canary_answered(self, now: float, seconds: float | None) -> None:
-        self.controls.canary_answered(now, self.lie(now) if self.lie else seconds)
+        self.controls.canary_answered(now, self.lie(now, seconds))
 
     def _send_batch(self, now: float, limit: Limit) -> None:
         rows = MOST_ROWS if math.isinf(limit.batch_s) else min(self._pace.rows(1, limit.batch_s), MOST_ROWS)
-        self._in_flight += 1
-        self.seen.most_in_flight = max(self.seen.most_in_flight, self._in_flight)
+        self.in_flight += 1
+        self.seen.most_in_flight = max(self.seen.most_in_flight, self.in_flight)
         self.controls.batch_sent(now)
         self._ask(Asked("bulk", rows, now, lambda at, seconds: self._batch_answered(at, seconds, rows)), now)
 
     def _batch_answered(self, now: float, seconds: float | None, rows: int) -> None:
-        self._in_flight -= 1
+        self.in_flight -= 1
         self.controls.batch_answered(now, seconds or 0.0, "success" if seconds is not None else "dropped")
         if seconds is not None:
             self.seen.bulk.append((now, rows))
