@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.command import run_rayton
 from tests.support.jobs import (
-    RAY_WORKER_GIVES_UP_S,
+    await_family,
     await_part,
     failing_score,
     rejected_rows,
@@ -23,7 +23,7 @@ from tests.support.jobs import (
     totals,
     write_job,
 )
-from tests.support.leftovers import await_end, descendants
+from tests.support.leftovers import descendants
 from tests.support.sums import MODEL, check_sums, numbers, publish_affine, write_numbers
 from triton_models.server.options import ServerOptions
 from triton_models.server.process import NodeServer
@@ -123,10 +123,10 @@ def test_a_second_run_is_refused_and_one_that_died_does_not_block(home: Path, jo
         family = descendants(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    assert await_end(family, RAY_WORKER_GIVES_UP_S) == set()
     assert "the run that worked on it is dead" in run_rayton(home, "status", str(output)).stdout
 
     assert "chunks are committed" in score(job, home)
     check_sums(output, range(3000))
     assert "the job is complete" in run_rayton(home, "status", str(output)).stdout
     assert list((output / "_lock").iterdir()) == []
+    await_family(family)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 from tritonclient.grpc import InferenceServerClient
 
 from tests.support.counts import settled_total
-from tests.support.jobs import kill_when, score, scored_rows, start_score, totals, write_job
+from tests.support.jobs import await_family, kill_when, score, scored_rows, start_score, totals, write_job
 from tests.support.triton import infer
 from triton_models.server.process import NodeServer
 
@@ -20,7 +21,12 @@ PARTS_AT_KILL = (0, 1, 4, 9, 15)
 
 
 def test_a_job_killed_five_times_scores_every_row_once_and_no_finished_chunk_again(
-    home: Path, texts: Path, tmp_path: Path, minilm_server: NodeServer, minilm_repository: Path
+    home: Path,
+    texts: Path,
+    tmp_path: Path,
+    minilm_server: NodeServer,
+    minilm_repository: Path,
+    pool: ThreadPoolExecutor,
 ) -> None:
     output = tmp_path / "out"
     job = write_job(
@@ -30,8 +36,10 @@ def test_a_job_killed_five_times_scores_every_row_once_and_no_finished_chunk_aga
         triton={"url": minilm_server.grpc_url, "repository": minilm_repository},
         rows_per_chunk=ROWS // CHUNKS,
     )
+    ends = []
     for parts in PARTS_AT_KILL:
-        kill_when(start_score(job, home), partial(is_under_way, output, parts))
+        family = kill_when(start_score(job, home), partial(is_under_way, output, parts))
+        ends.append(pool.submit(await_family, family))
         assert not (output / "_SUCCESS").exists()
         assert parts <= len(committed(output)) < CHUNKS
 
@@ -46,6 +54,8 @@ def test_a_job_killed_five_times_scores_every_row_once_and_no_finished_chunk_aga
     assert finished.items() <= committed(output).items()
     assert totals(str(output)) == {"rows": ROWS, "scored": ROWS, "rejected": 0, "parts": CHUNKS}
     assert scored_rows(str(output))["id"].to_pylist() == sorted(pq.read_table(texts)["id"].to_pylist())
+    for end in ends:
+        end.result()
 
 
 def is_under_way(output: Path, parts: int) -> bool:

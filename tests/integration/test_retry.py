@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command import run_rayton, start_rayton
 from tests.support.counts import settled_total
-from tests.support.jobs import kill_when, rejected_rows, score, scored_rows, totals
+from tests.support.jobs import await_family, kill_when, rejected_rows, score, scored_rows, totals
 from tests.support.served_models import AFFINE, ONE_CPU, write_python_version
 from tests.support.sums import check_sums, publish_affine, write_sums_job
 from tests.support.triton import start
@@ -109,7 +109,7 @@ def test_killed_in_the_middle_it_loses_and_doubles_no_row(home: Path, job: Path,
 
     moody.dislike(*(row for row in disliked if row % 10 == 2))
     retry = start_rayton(home, "score", str(job), "--retry-rejected")
-    kill_when(retry, lambda: len(committed(output).items() - first.items()) >= 3)
+    family = kill_when(retry, lambda: len(committed(output).items() - first.items()) >= 3)
     assert not (output / "_SUCCESS").exists()
 
     score(job, home)
@@ -126,6 +126,7 @@ def test_killed_in_the_middle_it_loses_and_doubles_no_row(home: Path, job: Path,
     check_sums(output, range(ROWS))
     assert list(output.glob("rejected/*")) == []
     assert "are there, unchanged, and add up" in run_rayton(home, "verify", str(output)).stdout
+    await_family(family)
 
 
 def committed(output: Path) -> dict[str, int]:

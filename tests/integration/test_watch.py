@@ -12,7 +12,7 @@ import pytest
 
 from ray_pipeline.telemetry.log import log_file_of
 from tests.support.command import run_rayton, start_rayton
-from tests.support.jobs import await_part, failing_score, kill_when, start_score, totals
+from tests.support.jobs import await_family, await_part, failing_score, kill_when, start_score, totals
 from tests.support.sums import write_sums_job
 
 ROWS = 3000
@@ -43,11 +43,12 @@ def test_it_shows_a_job_until_it_is_complete(job: Path, home: Path, tmp_path: Pa
 
 
 def test_a_job_that_was_killed_is_not_waited_for(job: Path, home: Path, tmp_path: Path) -> None:
-    kill_when(start_score(job, home), lambda: any((tmp_path / "out").glob("data/*")))
+    family = kill_when(start_score(job, home), lambda: any((tmp_path / "out").glob("data/*")))
     ended = run_rayton(home, "watch", str(tmp_path / "out"))
     assert ended.returncode == 1
     assert "the run that worked on it is dead (process " in ended.stderr
     assert "and it is not complete; `rayton score` with its job file goes on" in ended.stderr
+    await_family(family)
 
 
 def test_a_job_that_has_failed_is_told_with_its_error(job: Path, home: Path, tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ def await_part(process: subprocess.Popen[str], output: Path) -> None:
     assert process.poll() is None, "the job ended too early"
 
 
-def kill_when(process: subprocess.Popen[str], it_is_time: Callable[[], bool]) -> None:
-    """Kills the whole process group of a running job as soon as it is time, and waits for its end."""
+def kill_when(process: subprocess.Popen[str], it_is_time: Callable[[], bool]) -> set[int]:
+    """Kills the whole process group of a running job as soon as it is time; gives what was below, to be awaited."""
     with process:
         poll = threading.Event()
         while process.poll() is None and not it_is_time():
@@ -123,6 +123,11 @@ def kill_when(process: subprocess.Popen[str], it_is_time: Callable[[], bool]) ->
         family = descendants(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+    return family
+
+
+def await_family(family: set[int]) -> None:
+    """Waits until all that was below a killed job has ended by itself."""
     assert [command(pid) for pid in await_end(family, RAY_WORKER_GIVES_UP_S)] == []
 
 
