@@ -20,9 +20,9 @@ from benchmarks.measure import parts, save
 from benchmarks.stage import Way, events_of, in_its_stride, rate, seconds_alone, stage
 
 CHUNK_S = 5.0
-"""A chunk has as many rows as the server answers in such a time, one by one, where shares are looked at. Each costs a job
-some work besides, and with small ones two jobs on two processors are so busy with it that they want less of the server
-than they may have; one that the lighter job begins before the other has come tells of that time too.
+"""A chunk has as many rows as the server answers in such a time, one by one, where shares are looked at. Each costs a
+job some work besides, and with small ones two jobs on two processors are so busy with it that they want less of the
+server than they may have. One that the lighter job begins before the other has come tells of that time too.
 """
 MOMENT_ROWS = 32
 """Small parts show moments."""
