@@ -17,13 +17,11 @@ from typing import Annotated
 import typer
 
 from benchmarks.measure import parts, save
-from benchmarks.stage import Way, events_of, in_its_stride, rate, seconds_alone, stage
+from benchmarks.stage import Way, events_of, in_its_stride, rate, stage
 
-CHUNK_S = 5.0
-"""A chunk has as many rows as the server answers in such a time, one by one, where shares are looked at. Each costs a
-job some work besides, and with small ones two jobs on two processors are so busy with it that they want less of the
-server than they may have. One that the lighter job begins before the other has come tells of that time too.
-"""
+ROWS = 1024
+"""So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with small ones two
+jobs on two processors are so busy with it that they want less of the server than they may have."""
 MOMENT_ROWS = 32
 """Small parts show moments."""
 
@@ -43,8 +41,7 @@ def main(
     yields_s: list[float] = []
     resumes_s: list[float] = []
     with stage() as there:
-        rows = round(CHUNK_S / seconds_alone(there.server.grpc_url))
-        heavy, light = (there.job(f"weight-{one}", f'lane = "shared"\nweight = {one}', rows) for one in WEIGHTS)
+        heavy, light = (there.job(f"weight-{one}", f'lane = "shared"\nweight = {one}', ROWS) for one in WEIGHTS)
         low, high = (there.job(f"priority-{one}", f'lane = "shared"\npriority = {one}', MOMENT_ROWS) for one in (0, 1))
         for _ in range(repeats):
             ratios.append(by_weight(heavy, light, seconds))
