@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ray_pipeline.sharing.patience import Patience
 from ray_pipeline.sharing.quiet import Quiet
@@ -22,7 +23,7 @@ LEAST_RATE = 2.0
 
 AVERAGE_S = 30.0
 
-TOO_SLOW_S = (2.0, 60.0)
+_untried = partial(Patience, first_s=2.0, longest_s=60.0)
 """Where users wait too long even beside batches of one row, these are tried again so long after, at first and at most.
 A try lasts a few canaries, and those who come in it are too few to move a p95."""
 
@@ -37,7 +38,7 @@ class Regime:
     rate: float
     trims: list[Trim]
     quiet: Quiet = field(default_factory=Quiet)
-    too_slow: Patience = field(default_factory=lambda: Patience(*TOO_SLOW_S))
+    too_slow: Patience = field(default_factory=_untried)
     silences: int = 0
     silent_s: float = -math.inf
     seen_s: float = 0.0
@@ -45,7 +46,7 @@ class Regime:
 
     def correct_anew(self, trims: list[Trim]) -> None:
         """Takes corrections for other bounds: what was too slow by the old ones need not be so by these."""
-        self.trims, self.too_slow = trims, Patience(*TOO_SLOW_S)
+        self.trims, self.too_slow = trims, _untried()
 
     def follow(self, now_s: float, rate: float) -> None:
         """Takes the rate of now: the average of all that was seen, and later of the last half minute or so."""
