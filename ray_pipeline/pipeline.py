@@ -20,7 +20,7 @@ from ray_pipeline.models import JobModel
 from ray_pipeline.placement import SERVER_RESOURCE, FindServer
 from ray_pipeline.prepare.rows import prepare
 from ray_pipeline.roll import Roll
-from ray_pipeline.scoring.actor import Scorer, Scoring
+from ray_pipeline.scoring.actor import CHUNKS_AT_ONCE, Scorer, Scoring
 from ray_pipeline.sinks.base import Sink
 from ray_pipeline.sinks.part import only_rejected, write_part
 from ray_pipeline.sources.chunks import read_chunk
@@ -75,7 +75,12 @@ def through_actors(
             scorer,
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=nodes),
+            compute=ActorPoolStrategy(
+                size=nodes,
+                max_tasks_in_flight_per_actor=CHUNKS_AT_ONCE,
+                max_concurrent_calls_per_actor=CHUNKS_AT_ONCE,
+                enable_true_multi_threading=True,
+            ),
             num_cpus=0,
             resources={SERVER_RESOURCE: 1},
             fn_constructor_kwargs=arguments,
@@ -95,7 +100,7 @@ def through_actors(
 
 
 class ChunkScorer(Protocol):
-    """What an actor runs: a prepared chunk in, a scored one out."""
+    """What an actor runs: a prepared chunk in, a scored one out. `CHUNKS_AT_ONCE` threads call it at the same time."""
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Scores one whole chunk."""

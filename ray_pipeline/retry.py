@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -32,23 +33,34 @@ def waited_for(attempt: Callable[[], _Answer], timeout_s: float) -> _Answer:
     raise AssertionError("stamina ends by returning or raising")
 
 
-def sent_again(transport: Transport, request: Request, timeout_s: float, deaths: int) -> Tensors:
-    """The answer to a request that got none: its server was gone, or had no room.
+class Again:
+    """Sends requests to a server again, from any thread, one after the other: what a server dies of is known then.
 
-    The server is waited for, `timeout_s` at most, until it is ready, and sent the request again. If it is gone once
-    more it may have died of the request: after `deaths` such ends ServerDiedError is raised. Raises ServerAwayError as
-    `waited_for` does, and what else the request comes to.
+    The server is waited for, `timeout_s` at most.
     """
-    died: _ServerGoneError | None = None
-    for _ in range(deaths):
-        waited_for(lambda: transport.check_ready(timeout_s), timeout_s)
-        try:
-            return waited_for(lambda: _answer(transport, request, timeout_s), timeout_s)
-        except _ServerGoneError as gone:
-            died = gone
-    raise ServerDiedError(
-        f"server {transport.address} was ready, got this request and died, {deaths} times: {died}"
-    ) from died
+
+    def __init__(self, transport: Transport, timeout_s: float) -> None:
+        self._transport, self._timeout_s = transport, timeout_s
+        self._one_at_a_time = threading.Lock()
+
+    def answer(self, request: Request, deaths: int) -> Tensors:
+        """The answer to a request that got none: its server was gone, or had no room.
+
+        The server gets it as soon as it is ready. If it is gone once more it may have died of the request: after
+        `deaths` such ends ServerDiedError is raised. Raises ServerAwayError as `waited_for` does, and what else the
+        request comes to.
+        """
+        with self._one_at_a_time:
+            died: _ServerGoneError | None = None
+            for _ in range(deaths):
+                waited_for(lambda: self._transport.check_ready(self._timeout_s), self._timeout_s)
+                try:
+                    return waited_for(lambda: _answer(self._transport, request, self._timeout_s), self._timeout_s)
+                except _ServerGoneError as gone:
+                    died = gone
+            raise ServerDiedError(
+                f"server {self._transport.address} was ready, got this request and died, {deaths} times: {died}"
+            ) from died
 
 
 class _ServerGoneError(Exception):

@@ -91,7 +91,7 @@ class TritonScorer:
         self._url, self._timeout_s, self._repository, self._endpoint_url = url, timeout_s, repository, endpoint_url
         self._access = {"tls": tls and dict(tls), "control_key_file": control_key_file}
         self._on_bad_rows, self._keep_nonfinite = on_bad_rows, keep_nonfinite
-        self._connected: tuple[JobModel, ModelScorer] | None = None
+        self._connected: tuple[JobModel, ModelScorer, Tally] | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The batch with its answers."""
@@ -101,11 +101,12 @@ class TritonScorer:
                 'pass batch_format="pyarrow" to map_batches'
             )
         self._connected = self._connected or self._connect()
-        model, scorer = self._connected
+        model, scorer, tally = self._connected
         self._check_columns(batch, model)
         rejections: Rejections = [None] * batch.num_rows
         prepared = prepared_columns(_plain(batch, model), model, rejections)
-        scored = scorer.score(pa.table(prepared), np.array([one is None for one in rejections], np.bool_))
+        good = np.array([one is None for one in rejections], np.bool_)
+        scored = scorer.score(pa.table(prepared), good, tally.chunk())
         for row, rejection in scored.refused.items():
             rejections[row] = rejection
         answers = scored.columns
@@ -117,7 +118,7 @@ class TritonScorer:
             batch = batch.append_column(name, column)
         return batch
 
-    def _connect(self) -> tuple[JobModel, ModelScorer]:
+    def _connect(self) -> tuple[JobModel, ModelScorer, Tally]:
         if self._on_bad_rows not in ("raise", "null"):
             raise ScorerError(f'TritonScorer: on_bad_rows is {self._on_bad_rows!r}; give "raise" or "null"')
         try:
@@ -132,7 +133,7 @@ class TritonScorer:
         scoring = Scoring(self._timeout_s, on_nonfinite=on_nonfinite, credentials=server.credentials)
         tally = Tally(RayMeter(type(self).__name__, node_address()))
         (scorer,) = connected_scorers([model], self._url, scoring, tally)
-        return model, scorer
+        return model, scorer, tally
 
     def _repository_with_card(self) -> Storage:
         found = self._repository or repository_behind(self._url, rayton_home(os.environ))

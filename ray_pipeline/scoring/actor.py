@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,13 +17,13 @@ from ray_pipeline.chunk import INTERNAL, ROW, STAGE, chunk_of
 from ray_pipeline.errors import FatalError, ServerAwayError
 from ray_pipeline.models import JobModel
 from ray_pipeline.rejection import Rejection, rejection_columns, rejections_of, staged
-from ray_pipeline.retry import waited_for
+from ray_pipeline.retry import Again, waited_for
 from ray_pipeline.scoring.model import NONFINITE, ModelScorer
 from ray_pipeline.sections import OnNonfinite
 from ray_pipeline.sharing.lane import Manners, lane_of
 from ray_pipeline.telemetry.course import Laps, course_of
 from ray_pipeline.telemetry.meter import RayMeter, node_address
-from ray_pipeline.telemetry.tally import Tally
+from ray_pipeline.telemetry.tally import ChunkTally, Tally
 from ray_pipeline.transport.base import WantedTransport
 from ray_pipeline.transport.choose import open_transport
 from triton_models.config.instances import instances
@@ -31,6 +33,10 @@ from triton_models.server.credentials import NONE, Credentials
 
 if TYPE_CHECKING:
     from ray_pipeline.roll import Roll  # needs Ray, which those who only score chunks do not
+
+
+CHUNKS_AT_ONCE = 2
+"""In an actor: one is sent while the last answers of the one before are awaited."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,10 @@ class Scoring:
 
 
 class Scorer:
-    """Takes prepared chunks and gives scored ones, one at a time and whole.
+    """Takes prepared chunks and gives scored ones, whole, in `CHUNKS_AT_ONCE` threads.
+
+    One chunk at a time is sent. The next begins when the last batch of the one before is at the server, which so has
+    something to do while the answers of a chunk are awaited and put away.
 
     `find_server` gives the address of this node's server. The actor takes no chunk before it is connected. Where the
     server stays away, the `roll` may end this process for its chunks to be scored on another node.
@@ -65,6 +74,7 @@ class Scorer:
         self._scorers: list[ModelScorer] = []
         self._obstacle: RaytonError | None = None
         self._node = node_address()
+        self._turn = threading.Lock()
         self._tally = Tally(RayMeter(scoring.job, self._node), each=scoring.traced)
         try:
             self._scorers = connected_scorers(models, find_server(), scoring, self._tally)
@@ -84,12 +94,14 @@ class Scorer:
         """
         if self._obstacle is not None:
             raise self._obstacle
-        laps = Laps()
-        try:
-            scored = score_chunk(table, self._scorers, fail_on_nonfinite=self._fail_on_nonfinite)
-        except ServerAwayError as error:
-            raise self._left(error) from error
-        course = replace(course_of(table), node=self._node, score=laps.lap(), batches=self._tally.taken())
+        with ExitStack() as turn:
+            turn.enter_context(self._turn)
+            laps, tally = Laps(), self._tally.chunk()
+            try:
+                scored = score_chunk(table, self._scorers, tally, turn.close, fail_on_nonfinite=self._fail_on_nonfinite)
+            except ServerAwayError as error:
+                raise self._left(error) from error
+        course = replace(course_of(table), node=self._node, score=laps.lap(), batches=tally.taken())
         return course.on(scored)
 
     def _left(self, error: ServerAwayError) -> ServerAwayError:
@@ -102,7 +114,7 @@ class Scorer:
 
 
 def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring, tally: Tally) -> list[ModelScorer]:
-    """A scorer for each model over one connection to a server; the `tally` hears of all batches.
+    """A scorer for each model over one connection to a server; the `tally` hears what its limiter says.
 
     Raises FatalError if the server is not ready in time, or serves other tensors than the cards say.
     """
@@ -112,22 +124,33 @@ def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring
     live = [waited_for(partial(transport.config, model.name, model.version, timeout_s), timeout_s) for model in models]
     served = [_as_served(model, config, transport.address) for model, config in zip(models, live, strict=True)]
     if scoring.manners is None:
-        return [ModelScorer(model, transport, timeout_s, tally=tally, keep_nonfinite=keep) for model in served]
+        again = Again(transport, timeout_s)
+        return [ModelScorer(model, transport, timeout_s, again=again, keep_nonfinite=keep) for model in served]
     lane = lane_of(transport, scoring.manners, max(1, min(map(instances, live))), scoring.credentials, tally)
+    again = Again(lane.transport, timeout_s)
     return [
-        ModelScorer(model, lane.transport, timeout_s, tally=tally, keep_nonfinite=keep, lane=lane) for model in served
+        ModelScorer(model, lane.transport, timeout_s, again=again, keep_nonfinite=keep, lane=lane) for model in served
     ]
 
 
-def score_chunk(table: pa.Table, scorers: Sequence[ModelScorer], *, fail_on_nonfinite: bool = False) -> pa.Table:
+def score_chunk(
+    table: pa.Table,
+    scorers: Sequence[ModelScorer],
+    tally: ChunkTally | None = None,
+    all_sent: Callable[[], None] = lambda: None,
+    *,
+    fail_on_nonfinite: bool = False,
+) -> pa.Table:
     """Scores a prepared chunk with each model in turn; a row that one refused is not sent to the next.
 
-    Raises FatalError for an answer that is not finite if `fail_on_nonfinite`.
+    The `tally` hears of each batch; `all_sent` is called when the last one of the last model is at the server. Raises
+    FatalError for an answer that is not finite if `fail_on_nonfinite`.
     """
     rejections = rejections_of(table)
     answers: dict[str, pa.Array] = {}
     for scorer in scorers:
-        scored = scorer.score(table, np.array([rejection is None for rejection in rejections]))
+        good = np.array([rejection is None for rejection in rejections])
+        scored = scorer.score(table, good, tally, all_sent if scorer is scorers[-1] else lambda: None)
         answers.update(scored.columns)
         if fail_on_nonfinite:
             _check_finite(table, scored.refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from ray_pipeline.errors import InferenceError
@@ -14,7 +15,8 @@ LOOK_EVERY_S = 0.25
 class QueueWatch:
     """Collects the round trips of one model's batches; now and then it asks the server how long they were queued.
 
-    Batches of others, such as those of online users, count in what the server says as if they were ours.
+    Batches of others, such as those of online users, count in what the server says as if they were ours. Any thread may
+    tell of a batch.
     """
 
     def __init__(self, transport: Transport, model: str, version: int) -> None:
@@ -23,13 +25,15 @@ class QueueWatch:
         self._trips: list[Trip] = []
         self._before: Queued | None = None
         self._next_look_s = 0.0
+        self._lock = threading.Lock()
 
     def answered(self, trip: Trip) -> None:
         """Takes a batch that was answered at the first attempt."""
-        self._trips.append(trip)
-        if time.monotonic() >= self._next_look_s:
-            self._look()
-            self._next_look_s = time.monotonic() + LOOK_EVERY_S
+        with self._lock:
+            self._trips.append(trip)
+            if time.monotonic() >= self._next_look_s:
+                self._look()
+                self._next_look_s = time.monotonic() + LOOK_EVERY_S
 
     def _look(self) -> None:
         trips, self._trips = self._trips, []

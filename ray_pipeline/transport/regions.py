@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,7 @@ def reap(registry: Registry) -> list[str]:
 
 
 class Regions:
-    """The regions of one connection: each belongs to one request in flight, or is free.
+    """The regions of one connection: each belongs to one request in flight, or is free. For any thread.
 
     A region that is too small makes room for a larger one, so there are never more of them than requests in flight.
     """
@@ -86,41 +87,47 @@ class Regions:
         self._free: list[Region] = []
         self._leased: set[Region] = set()
         self._unwanted: list[str] = []
+        self._lock = threading.RLock()  # a finalizer may come in the middle of any of the methods
 
     def lease(self, size: int) -> Region:
         """A region of at least `size` bytes. Raises OSError where there is no room, grpc.RpcError for the server."""
-        fitting = [region for region in self._free if region.size >= size]
-        if fitting:
-            region = min(fitting, key=lambda one: one.size)
-            self._free.remove(region)
-        else:
-            if self._free:
-                self._remove(self._free.pop())
-            region = self._made(size_class(size))
-        self._leased.add(region)
-        return region
+        with self._lock:
+            fitting = [region for region in self._free if region.size >= size]
+            if fitting:
+                region = min(fitting, key=lambda one: one.size)
+                self._free.remove(region)
+            else:
+                if self._free:
+                    self._remove(self._free.pop())
+                region = self._made(size_class(size))
+            self._leased.add(region)
+            return region
 
     def give_back(self, region: Region) -> None:
         """Takes a region whose request was answered."""
-        self._leased.discard(region)
-        self._free.append(region)
+        with self._lock:
+            self._leased.discard(region)
+            self._free.append(region)
 
     def discard(self, region: Region) -> None:
         """Takes a region whose request failed: the server may still read and write it, so it is not used again."""
-        self._leased.discard(region)
-        self._remove(region)
+        with self._lock:
+            self._leased.discard(region)
+            self._remove(region)
 
     def forget(self) -> None:
         """Drops the free regions: the server has forgotten them."""
-        self._free.clear()
+        with self._lock:
+            self._free.clear()
 
     def close(self) -> None:
         """Gives everything back; what the server still uses stays with it until `reap` finds it."""
-        for region in (*self._free, *self._leased):
-            self._unwanted.append(region.name)
-        self._free.clear()
-        self._leased.clear()
-        self._unregister()
+        with self._lock:
+            for region in (*self._free, *self._leased):
+                self._unwanted.append(region.name)
+            self._free.clear()
+            self._leased.clear()
+            self._unregister()
 
     def _made(self, size: int) -> Region:
         name = self._owner.region(next(_NUMBERS))

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class SharedMemoryTransport(GrpcTransport):
-    """One channel to a server on this machine, and the memory that both see. For one thread.
+    """One channel to a server on this machine, and the memory that both see.
 
     A request with fewer than `smallest` bytes of tensors goes through gRPC alone, and so does one for which no memory
     can be had; that is logged. Answers are copies: they stay what they are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from contextlib import closing
@@ -28,14 +29,14 @@ class Held:
     """Scores nothing: the first chunks pass at once, the others when `word` is there."""
 
     def __init__(self, word: Path) -> None:
-        self._word, self._passed = word, 0
+        self._word, self._numbers = word, itertools.count(1)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Passes a chunk on. What is told of the first is longer than of the others, as in most jobs."""
-        self._passed += 1
-        if self._passed > FREE:
+        number = next(self._numbers)
+        if number > FREE:
             until(self._word.exists, "the others may pass", 120.0)
-        return replace(course_of(table), node="node" * (100 if self._passed == 1 else 1)).on(table)
+        return replace(course_of(table), node="node" * (100 if number == 1 else 1)).on(table)
 
 
 @pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")  # what Ray Data says of its own settings

@@ -1,7 +1,8 @@
-"""Fake servers that note how many batches were in flight at once, and that die of some requests."""
+"""Fake servers that note how many batches were in flight at once, that are slow, and that die of some requests."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -32,6 +33,48 @@ class _WatchedPending:
 
     def result(self) -> Tensors:
         self._transport.in_flight -= 1
+        return self._pending.result()
+
+
+class SlowTransport(FakeTransport):
+    """Hands answers out from when `may_answer` is set; requests may come from any thread, and `came` tells of each.
+
+    `most_in_flight` is the largest number of requests that were sent and not yet handed out.
+    """
+
+    def __init__(self, answer: Callable[[Request], Tensors]) -> None:
+        super().__init__(answer)
+        self.may_answer, self.came = threading.Event(), threading.Semaphore(0)
+        self.in_flight = self.most_in_flight = 0
+        self._lock = threading.Lock()
+
+    def send(self, request: Request) -> Pending:
+        """Counts the batch as in flight until its result is handed out."""
+        pending = super().send(request)
+        self._count(1)
+        self.came.release()
+        return _SlowPending(self, pending)
+
+    def hand_out(self) -> None:
+        """One less is in flight."""
+        self.may_answer.wait()
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self.in_flight += more
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+
+
+class _SlowPending:
+    def __init__(self, transport: SlowTransport, pending: Pending) -> None:
+        self._transport, self._pending, self.sent_s = transport, pending, pending.sent_s
+
+    def when_answered(self, call: Callable[[float, Outcome], None]) -> None:
+        self._pending.when_answered(call)
+
+    def result(self) -> Tensors:
+        self._transport.hand_out()
         return self._pending.result()
 
 

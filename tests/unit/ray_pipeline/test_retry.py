@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import stamina
 
 from ray_pipeline.errors import FatalError, RefusedError, RetryableError, ServerAwayError, ServerDiedError
-from ray_pipeline.retry import sent_again, waited_for
+from ray_pipeline.retry import Again, waited_for
 from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
 from tests.support.transports import MortalTransport
@@ -72,7 +74,7 @@ def nothing(request: Request) -> Tensors:
 def test_a_server_that_dies_each_time_of_a_request_is_not_sent_it_for_ever() -> None:
     transport = MortalTransport(nothing, lambda request: True)
     with pytest.raises(ServerDiedError, match=r"server fake was ready, got this request and died, 3 times: .*Socket"):
-        sent_again(transport, REQUEST, 60, deaths=3)
+        Again(transport, 60).answer(REQUEST, deaths=3)
     assert transport.deaths == 3
 
 
@@ -80,8 +82,28 @@ def test_a_server_that_dies_each_time_of_a_request_is_not_sent_it_for_ever() -> 
 def test_a_server_that_died_of_something_else_answers_when_it_is_back() -> None:
     lives = iter([True, True])
     transport = MortalTransport(lambda request: {}, lambda request: next(lives, False))
-    assert sent_again(transport, REQUEST, 60, deaths=3) == {}
+    assert Again(transport, 60).answer(REQUEST, deaths=3) == {}
     assert transport.deaths == 2
+
+
+def test_requests_go_one_after_the_other_whoever_sends_them_again() -> None:
+    lock, at_once, most = threading.Lock(), 0, 0
+
+    def answer(request: Request) -> Tensors:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        threading.Event().wait(0.01)
+        with lock:
+            at_once -= 1
+        return {}
+
+    again = Again(FakeTransport(answer), 60)
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(again.answer, REQUEST, 1) for _ in range(8)]
+    assert [one.result() for one in answers] == [{}] * 8
+    assert most == 1
 
 
 @pytest.mark.usefixtures("without_pauses")
@@ -92,7 +114,7 @@ def test_a_server_that_lives_but_has_no_room_is_asked_on_and_never_blamed_on_the
         attempts()
         return {}
 
-    assert sent_again(FakeTransport(answer), REQUEST, 60, deaths=1) == {}
+    assert Again(FakeTransport(answer), 60).answer(REQUEST, deaths=1) == {}
     assert attempts.tries == 5
 
 
@@ -102,4 +124,4 @@ def test_a_server_that_died_and_does_not_come_back_is_fatal() -> None:
             raise RetryableError("server fake: not there")
 
     with pytest.raises(ServerAwayError, match=r"server fake: not there; tried \d+ times over 0\.05 s"):
-        sent_again(Gone(nothing), REQUEST, TIMEOUT_S, deaths=3)
+        Again(Gone(nothing), TIMEOUT_S).answer(REQUEST, deaths=3)

@@ -84,3 +84,13 @@ def test_an_answer_that_is_not_finite_rejects_its_row() -> None:
 def test_an_answer_that_is_not_finite_ends_the_job_where_that_is_wanted_and_names_object_and_row() -> None:
     with pytest.raises(FatalError, match=r"^a\.parquet row 10: 1 of 1 numbers of output 'y' are NaN or infinite; "):
         score_chunk(prepare(ROWS, [NUMBERS], ["id"]), scorers(), fail_on_nonfinite=True)
+
+
+def test_all_is_sent_once_the_last_batch_of_the_last_model_is() -> None:
+    transport, asked = FakeTransport(answer), []
+    models = [WORDS, NUMBERS]
+    scorers = [ModelScorer(model, transport, 1.0) for model in models]
+    prepared = prepare(ROWS, models, ["id"])
+    score_chunk(prepared, scorers, all_sent=lambda: asked.append([request.model for request in transport.requests]))
+    (models_asked,) = asked
+    assert set(models_asked) == {WORDS.name, NUMBERS.name}

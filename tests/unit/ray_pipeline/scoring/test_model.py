@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +23,7 @@ from ray_pipeline.telemetry.tally import Tally
 from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
 from tests.support.job_models import tensor_model, text_model
-from tests.support.transports import MortalTransport, WatchedTransport
+from tests.support.transports import MortalTransport, SlowTransport, WatchedTransport
 
 TIMEOUT_S = 0.05
 NUMBERS = tensor_model()
@@ -198,13 +200,40 @@ def test_guilty_rows_with_good_ones_between_them_are_the_rows_fault() -> None:
     [(doubled, 0, 0), (refusing({3}), 0, 2), (failing(1, RetryableError("gone")), 1, 0)],
 )
 def test_every_batch_that_was_sent_has_one_end(answer: Callable[[Request], Tensors], again: int, refused: int) -> None:
-    tally = Tally()
-    ModelScorer(replace(NUMBERS, max_batch_size=2), FakeTransport(answer), TIMEOUT_S, tally=tally).score(
-        prepared(8), np.ones(8, np.bool_)
+    tally = Tally().chunk()
+    ModelScorer(replace(NUMBERS, max_batch_size=2), FakeTransport(answer), TIMEOUT_S).score(
+        prepared(8), np.ones(8, np.bool_), tally
     )
     found = tally.taken()
     assert (found.sent_again, found.refused) == (again, refused)
     assert found.count == sum(found.rows) == sum(found.seconds) + again + refused
+
+
+def test_the_next_chunk_is_sent_while_the_last_answers_of_one_are_awaited_and_both_share_the_window() -> None:
+    transport, sent = SlowTransport(doubled), threading.Event()
+    scorer = ModelScorer(replace(NUMBERS, max_batch_size=4), transport, TIMEOUT_S)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(scorer.score, prepared(4), np.full(4, True), None, sent.set)
+        assert sent.wait(10)
+        second = pool.submit(scorer.score, prepared(40), np.full(40, True))
+        try:
+            for _ in range(LEAST):
+                assert transport.came.acquire(timeout=10)
+            assert not transport.came.acquire(timeout=0.05)
+        finally:
+            transport.may_answer.set()
+    for chunk, rows in ((first, 4), (second, 40)):
+        assert chunk.result().columns["y"].to_pylist() == [2.0 * row for row in range(rows)]
+    assert transport.most_in_flight == LEAST
+
+
+def test_a_chunk_that_fails_leaves_the_window_to_the_next() -> None:
+    scorer = ModelScorer(replace(NUMBERS, max_batch_size=1), FakeTransport(failing(3, FatalError("no"))), TIMEOUT_S)
+    for _ in range(3):
+        with pytest.raises(FatalError, match="no"):
+            scorer.score(prepared(1), np.full(1, True))
+    column = scorer.score(prepared(5), np.full(5, True)).columns["y"]
+    assert column.to_pylist() == [2.0 * row for row in range(5)]
 
 
 def test_the_window_is_kept_from_chunk_to_chunk() -> None:

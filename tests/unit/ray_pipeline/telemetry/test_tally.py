@@ -29,7 +29,7 @@ class Meter:
 
 
 def test_batches_are_counted_by_how_they_end() -> None:
-    tally, meter = Tally(meter := Meter()), meter
+    tally = Tally(meter := Meter()).chunk()
     for _ in range(3):
         tally.sent("m", 32, 1000, permit_s=0.5)
     assert meter.values[metrics.IN_FLIGHT.name] == 3
@@ -50,12 +50,24 @@ def test_batches_are_counted_by_how_they_end() -> None:
 
 def test_each_chunk_begins_anew() -> None:
     tally = Tally()
-    tally.sent("m", 1, 10, 0.0)
+    first = tally.chunk()
+    first.sent("m", 1, 10, 0.0)
     tally.limited(Limit(1, 0.05, "users are online"))
     tally.canary(0.02, silent=False)
-    tally.taken()
-    found = tally.taken()
+    first.taken()
+    found = tally.chunk().taken()
     assert (found.count, found.bytes, found.limits, found.canaries, sum(found.rows)) == (0, 0, (), (), 0)
+
+
+def test_chunks_that_are_scored_at_the_same_time_count_their_own_batches() -> None:
+    tally = Tally(meter := Meter())
+    one, other = tally.chunk(), tally.chunk()
+    one.sent("m", 1, 10, 0.0)
+    other.sent("m", 1, 20, 0.0)
+    assert meter.values[metrics.IN_FLIGHT.name] == 2
+    one.answered("m", 1, 0.1, 0.0)
+    assert (one.taken().bytes, other.taken().bytes) == (10, 20)
+    assert meter.values[metrics.IN_FLIGHT.name] == 1
 
 
 def test_limits_and_canaries_are_kept_in_order() -> None:
@@ -64,7 +76,7 @@ def test_limits_and_canaries_are_kept_in_order() -> None:
     tally.limited(Limit(16, math.inf, "nobody is online", users_online=False))
     tally.canary(0.02, silent=True)
     tally.canary(0.04, silent=False)
-    found = tally.taken()
+    found = tally.chunk().taken()
     assert [(one.in_flight, one.batch_s, one.cause) for one in found.limits] == [
         (0, 0.0, "bulk is silent"),
         (16, None, "nobody is online"),
@@ -77,7 +89,7 @@ def test_limits_and_canaries_are_kept_in_order() -> None:
 
 def test_only_a_traced_job_keeps_every_batch() -> None:
     for each, wanted in ((False, 0), (True, 1)):
-        tally = Tally(each=each)
+        tally = Tally(each=each).chunk()
         tally.sent("m", 4, 10, 0.25)
         tally.answered("m", 4, 0.1, 0.25)
         kept = tally.taken().each
@@ -86,7 +98,7 @@ def test_only_a_traced_job_keeps_every_batch() -> None:
 
 
 def test_what_is_beyond_all_buckets_is_in_the_last() -> None:
-    tally = Tally()
+    tally = Tally().chunk()
     tally.sent("m", 10**6, 0, 0.0)
     tally.answered("m", 10**6, 1000.0, 0.0)
     found = tally.taken()

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import threading
+
+from ray_pipeline.scoring.slots import Slots
+from ray_pipeline.scoring.window import LEAST, Window
+
+
+def test_as_many_are_taken_as_the_window_says() -> None:
+    slots = Slots(Window())
+    assert [slots.take(wait=False) for _ in range(LEAST + 1)] == [*range(1, LEAST + 1), 0]
+    slots.free()
+    assert slots.take(wait=False) == LEAST
+
+
+def test_a_larger_window_has_more() -> None:
+    window = Window()
+    slots = Slots(window)
+    window.size = LEAST + 2
+    assert [slots.take(wait=False) for _ in range(LEAST + 3)] == [*range(1, LEAST + 3), 0]
+
+
+def test_one_that_is_waited_for_comes_when_another_is_given_back() -> None:
+    slots, taken = Slots(Window()), threading.Event()
+    for _ in range(LEAST):
+        slots.take(wait=False)
+
+    def wait() -> None:
+        slots.take(wait=True)
+        taken.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not taken.wait(0.05)
+    slots.free()
+    waiting.join(10)
+    assert taken.is_set()
