@@ -126,7 +126,8 @@ def connected_scorers(models: Sequence[JobModel], address: str, scoring: Scoring
     if scoring.manners is None:
         again = Again(transport, timeout_s)
         return [ModelScorer(model, transport, timeout_s, again=again, keep_nonfinite=keep) for model in served]
-    lane = lane_of(transport, scoring.manners, max(1, min(map(instances, live))), scoring.credentials, tally)
+    fewest = max(1, min(map(instances, live)))
+    lane = lane_of(transport, scoring.manners, fewest, scoring.credentials, tally, timeout_s)
     again = Again(lane.transport, timeout_s)
     return [
         ModelScorer(model, lane.transport, timeout_s, again=again, keep_nonfinite=keep, lane=lane) for model in served

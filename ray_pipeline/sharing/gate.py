@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 
 from ray_pipeline.outcome import Outcome
 from ray_pipeline.sharing.limit import UNLIMITED, Limit
@@ -37,8 +38,8 @@ class Gate:
             self._changed.notify_all()
         self._listener.limited(self._limit)
 
-    def take(self, expected_s: float) -> Gate:
-        """Waits until another batch may be in flight."""
+    def take(self, expected_s: float, look: Callable[[], None] = lambda: None) -> Gate:
+        """Waits until another batch may be in flight. Nothing is to be looked after: it is closed by hand alone."""
         with self._changed:
             self._changed.wait_for(lambda: self._in_flight < self._limit.in_flight)
             self._in_flight += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from triton_models.server.credentials import NONE, Credentials
 LINGER_S = 3.0
 PATIENCE_S = 20.0
 AGAIN_S = 0.25
+LOOK_EVERY_S = 2.0
 _DEATHS = 5
 _LONG_LIFE_S = 10.0
 
@@ -86,11 +88,12 @@ class Holder:
         """What the limiter said last."""
         return self._limit
 
-    def take(self, expected_s: float) -> Permit:
+    def take(self, expected_s: float, look: Callable[[], None] = lambda: None) -> Permit:
         """Waits for a permit for a batch that is expected to run `expected_s` seconds.
 
-        Raises FatalError if there is no limiter to be had, or `close` is called meanwhile; ValueError for seconds that
-        are none.
+        While the limit is 0 and not by hand, it may be because the server is away: now and then `look` is called,
+        which may raise what ends the waiting. Raises FatalError if there is no limiter to be had, or `close` is called
+        meanwhile; ValueError for seconds that are none.
         """
         asked = _Asked(Take(next(self._numbers), expected_s))
         number = asked.take.number
@@ -100,7 +103,9 @@ class Holder:
             self._asked[number] = asked
             self._send(asked.take)
         try:
-            asked.answered.wait()
+            while not asked.answered.wait(LOOK_EVERY_S):
+                if self._limit.in_flight == 0 and not (self._steer and self._steer.paused):
+                    look()
         except BaseException:
             with suppress(PermitError):  # nobody can answer any more
                 self._give(Give(number, 0.0, "ignored"))

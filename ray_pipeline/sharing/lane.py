@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ray_pipeline.background import stand_back
 from ray_pipeline.outcome import Outcome
+from ray_pipeline.retry import waited_for
 from ray_pipeline.sharing.choice import LaneChoice
 from ray_pipeline.sharing.gate import Gate
 from ray_pipeline.sharing.helm import Helm
@@ -83,20 +84,21 @@ class Permits(Protocol):
         """What holds now."""
         ...
 
-    def take(self, expected_s: float) -> Permit:
-        """Waits for a permit."""
+    def take(self, expected_s: float, look: Callable[[], None]) -> Permit:
+        """Waits for a permit; where nothing is permitted for long, `look` tells whether there is still a server."""
         ...
 
 
 class PermittedLane:
     """Batches need permits, and are as large as those who give them let them run.
 
-    Everything that goes through `transport` takes a permit first, and gives it back as soon as its answer is there.
+    Everything that goes through `transport` takes a permit first, and gives it back as soon as its answer is there. A
+    server that is away while nothing is permitted is waited for, `timeout_s` at most.
     """
 
-    def __init__(self, transport: Transport, permits_of: Callable[[Request], Permits]) -> None:
+    def __init__(self, transport: Transport, permits_of: Callable[[Request], Permits], timeout_s: float) -> None:
         self.transport = PermittedTransport(transport, self)
-        self._permits_of = permits_of
+        self._permits_of, self._timeout_s = permits_of, timeout_s
         self._permits: Permits | None = None
         self._pace = Pace()
 
@@ -113,9 +115,14 @@ class PermittedLane:
         return rows if math.isinf(batch_s) else min(rows, self._pace.rows(elements_of(request) // rows, batch_s))
 
     def take(self, request: Request) -> Permit:
-        """Waits for the permit for a request. Raises FatalError if there is no limiter to be had."""
+        """Waits for the permit for a request. Raises FatalError if there is no limiter to be had, ServerAwayError if
+        the server stays away meanwhile.
+        """
         assert self._permits is not None, "a lane is introduced before it is used"
-        return self._permits.take(self._pace.seconds(elements_of(request)))
+        return self._permits.take(self._pace.seconds(elements_of(request)), self._await_server)
+
+    def _await_server(self) -> None:
+        waited_for(lambda: self.transport.check_ready(self._timeout_s), self._timeout_s)
 
     def answered(self, permit: Permit, request: Request, took_s: float, outcome: Outcome) -> None:
         """Gives a permit back; called from any thread."""
@@ -159,10 +166,16 @@ OPEN = OpenLane()
 
 
 def lane_of(
-    transport: Transport, manners: Manners, instances: int, credentials: Credentials, listener: Listener
+    transport: Transport,
+    manners: Manners,
+    instances: int,
+    credentials: Credentials,
+    listener: Listener,
+    timeout_s: float,
 ) -> PermittedLane:
     """The lane of a job to a server whose model runs on so many instances; an operator can steer it."""
-    return PermittedLane(transport, partial(_permits_of, transport, manners, instances, credentials, listener))
+    permits_of = partial(_permits_of, transport, manners, instances, credentials, listener)
+    return PermittedLane(transport, permits_of, timeout_s)
 
 
 def _permits_of(

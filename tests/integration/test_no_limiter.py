@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ray_pipeline.errors import FatalError
+from ray_pipeline.errors import FatalError, ServerAwayError
 from ray_pipeline.sharing.connection import log_file_of
 from ray_pipeline.sharing.holder import Holder
 from ray_pipeline.sharing.listener import NoListener
@@ -47,6 +48,25 @@ def test_who_waits_hears_that_no_limiter_can_be_started_any_more(
             os.kill(limiter, signal.SIGKILL)
         with pytest.raises(FatalError, match="did not start"):
             permit.result(PATIENCE_S)
+
+
+def test_who_waits_looks_after_the_server_unless_it_is_paused_by_hand(
+    free_port: int, tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray_pipeline.sharing.holder.LOOK_EVERY_S", 0.05)
+    looked = threading.Event()
+
+    def look() -> None:
+        looked.set()
+        raise ServerAwayError("nobody is there")
+
+    with closing(Holder(f"127.0.0.1:{free_port}", hello(), tmp_path, NoListener())) as holder:
+        holder.steer(paused=True)
+        paused = pool.submit(holder.take, 0.1, look)
+        assert not looked.wait(0.5)
+        holder.steer(paused=False)
+        with pytest.raises(ServerAwayError, match="nobody is there"):
+            paused.result(PATIENCE_S)
 
 
 def test_a_limiter_that_dies_again_and_again_is_an_error(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from ray_pipeline.errors import RefusedError, RetryableError
+from ray_pipeline.errors import RefusedError, RetryableError, ServerAwayError
 from ray_pipeline.outcome import Outcome
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.model import ModelScorer
@@ -20,6 +21,7 @@ from ray_pipeline.transport.fake import FakeTransport
 from tests.support.job_models import tensor_model
 
 ROWS = 10
+TIMEOUT_S = 0.05
 NO_LIMIT = Limit(1, math.inf, "")
 
 
@@ -32,7 +34,9 @@ class Permits:
     given: list[Outcome] = field(default_factory=list)
     first: Request | None = None
 
-    def take(self, expected_s: float) -> Permits:
+    def take(self, expected_s: float, look: Callable[[], None]) -> Permits:
+        if self.limit.in_flight == 0:
+            look()
         self.taken.append(expected_s)
         return self
 
@@ -68,7 +72,7 @@ def test_each_request_has_a_permit_that_comes_back_with_its_outcome() -> None:
         return {}
 
     transport, permits = FakeTransport(answer), Permits()
-    lane = PermittedLane(transport, permits.of)
+    lane = PermittedLane(transport, permits.of, TIMEOUT_S)
     lane.introduce(batch(1))
     for _ in errors:
         lane.transport.send(batch(2))
@@ -81,16 +85,27 @@ def test_a_permit_comes_back_when_the_request_cannot_be_sent() -> None:
         raise ValueError("no such dtype")
 
     permits = Permits()
-    lane = PermittedLane(FakeTransport(unsendable), permits.of)
+    lane = PermittedLane(FakeTransport(unsendable), permits.of, TIMEOUT_S)
     lane.introduce(batch(1))
     with pytest.raises(ValueError, match="no such dtype"):
         lane.transport.send(batch(1))
     assert permits.given == ["ignored"]
 
 
+def test_a_server_that_stays_away_while_nothing_is_permitted_ends_the_waiting() -> None:
+    class Gone(FakeTransport):
+        def check_ready(self, timeout_s: float) -> None:
+            raise RetryableError("server fake: not there")
+
+    lane = PermittedLane(Gone(doubled), Permits(Limit(0, 0.0, "away")).of, TIMEOUT_S)
+    lane.introduce(batch(1))
+    with pytest.raises(ServerAwayError, match=r"server fake: not there; tried \d+ times over 0\.05 s"):
+        lane.transport.send(batch(1))
+
+
 def test_batches_are_as_large_as_they_may_run() -> None:
     permits = Permits()
-    lane = PermittedLane(FakeTransport(doubled), permits.of)
+    lane = PermittedLane(FakeTransport(doubled), permits.of, TIMEOUT_S)
     lane.introduce(batch(1))
     assert lane.rows_at_once(batch(ROWS)) == ROWS
     permits.limit = Limit(1, 0.05, "")
@@ -102,7 +117,7 @@ def test_batches_are_as_large_as_they_may_run() -> None:
 
 def test_a_chunk_goes_in_pieces_and_every_row_is_answered_once() -> None:
     transport, permits = FakeTransport(doubled), Permits(Limit(1, 1e-9, ""))
-    lane = PermittedLane(transport, permits.of)
+    lane = PermittedLane(transport, permits.of, TIMEOUT_S)
     model = tensor_model()
     chunk = pa.table({prepared_column(model, "x"): [[float(row)] for row in range(ROWS)]})
     scored = ModelScorer(model, lane.transport, 1.0, lane=lane).score(chunk, np.ones(ROWS, np.bool_))
