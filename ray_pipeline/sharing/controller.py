@@ -47,6 +47,10 @@ that they wait too long for it: with single rows bulk would get a fifth less, an
 BUSY_STEP = 0.05
 """How finely the share of users is taken who find the instance left to them busy."""
 
+TURN_S = 0.25
+"""A batch of a job that takes turns with others runs so long at most: where one runs and one waits, a job of higher
+priority has the server within half a second."""
+
 DROPS = 3
 """After so many requests in a row that the server dropped, it is left alone."""
 
@@ -194,7 +198,8 @@ class Controller:
     def _taking_turns(self) -> Limit:
         """Jobs get their parts here only if they wait here, and not in the server's queue; one waits there, so that no
         instance idles."""
-        return Limit(self._instances + 1, math.inf, "nobody is online, and jobs take turns", users_online=False)
+        cause = f"nobody is online, and jobs take turns: {_batches(TURN_S)}"
+        return Limit(self._instances + 1, TURN_S, cause, users_online=False)
 
     def _budget_s(self, meeting: float = 1.0) -> float:
         """How long a batch may run by what is known of the server without bulk, if that share of users meets it."""
