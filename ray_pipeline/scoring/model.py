@@ -136,19 +136,14 @@ class ModelScorer:
         """The answer to each batch, or the refusal of a single row; as many are at the server as the window says."""
         in_flight: deque[_Sent] = deque()
         try:
-            batches = inputs.batches()
-            if batches:
-                # The batches go from long rows to short ones: in the middle is a usual one.
-                self._lane.introduce(self._request(inputs, batches[len(batches) // 2][:1]))
-            for batch in batches:
-                for rows, request in self._pieces(batch, self._request(inputs, batch)):
-                    while not (taken := self._slots.take(wait=not in_flight)):
-                        yield from self._first_settled(inputs, in_flight)
-                    try:
-                        in_flight.append(self._sent(rows, request, taken, tally))
-                    except BaseException:
-                        self._slots.free()
-                        raise
+            for rows, request in self._requests(inputs):
+                while not (taken := self._slots.take(wait=not in_flight)):
+                    yield from self._first_settled(inputs, in_flight)
+                try:
+                    in_flight.append(self._sent(rows, request, taken, tally))
+                except BaseException:
+                    self._slots.free()
+                    raise
             all_sent()
             while in_flight:
                 yield from self._first_settled(inputs, in_flight)
@@ -159,6 +154,15 @@ class ModelScorer:
         yield from self._settled(inputs, in_flight[0])
         in_flight.popleft()
         self._slots.free()
+
+    def _requests(self, inputs: Inputs) -> Iterator[tuple[Rows, Request]]:
+        """What is to be sent, each piece cut when it is asked for; the lane sees a row of it first."""
+        batches = inputs.batches()
+        if batches:
+            # The batches go from long rows to short ones: in the middle is a usual one.
+            self._lane.introduce(self._request(inputs, batches[len(batches) // 2][:1]))
+        for batch in batches:
+            yield from self._pieces(batch, self._request(inputs, batch))
 
     def _pieces(self, rows: Rows, request: Request) -> Iterator[tuple[Rows, Request]]:
         """A batch in as many requests as the lane wants at the moment at which each is about to be sent."""

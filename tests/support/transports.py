@@ -13,15 +13,25 @@ from ray_pipeline.transport.fake import FakeTransport
 
 
 class WatchedTransport(FakeTransport):
-    """`most_in_flight` is the largest number of requests that were sent and not yet asked for their results."""
+    """`most_in_flight` is the largest number of requests that were sent, from any thread, and not yet handed out."""
 
-    in_flight = most_in_flight = 0
+    def __init__(self, answer: Callable[[Request], Tensors]) -> None:
+        super().__init__(answer)
+        self.in_flight = self.most_in_flight = 0
+        self._lock = threading.Lock()
 
     def send(self, request: Request) -> Pending:
-        """Counts the batch as in flight until its result is asked for."""
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        return _WatchedPending(self, super().send(request))
+        """Counts the batch as in flight until its result is handed out."""
+        pending = super().send(request)
+        with self._lock:
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        return _WatchedPending(self, pending)
+
+    def hand_out(self) -> None:
+        """One less is in flight."""
+        with self._lock:
+            self.in_flight -= 1
 
 
 class _WatchedPending:
@@ -32,50 +42,27 @@ class _WatchedPending:
         self._pending.when_answered(call)
 
     def result(self) -> Tensors:
-        self._transport.in_flight -= 1
+        self._transport.hand_out()
         return self._pending.result()
 
 
-class SlowTransport(FakeTransport):
-    """Hands answers out from when `may_answer` is set; requests may come from any thread, and `came` tells of each.
-
-    `most_in_flight` is the largest number of requests that were sent and not yet handed out.
-    """
+class SlowTransport(WatchedTransport):
+    """Hands answers out from when `may_answer` is set; `came` tells of each request."""
 
     def __init__(self, answer: Callable[[Request], Tensors]) -> None:
         super().__init__(answer)
         self.may_answer, self.came = threading.Event(), threading.Semaphore(0)
-        self.in_flight = self.most_in_flight = 0
-        self._lock = threading.Lock()
 
     def send(self, request: Request) -> Pending:
-        """Counts the batch as in flight until its result is handed out."""
+        """Tells that it came."""
         pending = super().send(request)
-        self._count(1)
         self.came.release()
-        return _SlowPending(self, pending)
+        return pending
 
     def hand_out(self) -> None:
-        """One less is in flight."""
+        """Not before it may be."""
         self.may_answer.wait()
-        self._count(-1)
-
-    def _count(self, more: int) -> None:
-        with self._lock:
-            self.in_flight += more
-            self.most_in_flight = max(self.most_in_flight, self.in_flight)
-
-
-class _SlowPending:
-    def __init__(self, transport: SlowTransport, pending: Pending) -> None:
-        self._transport, self._pending, self.sent_s = transport, pending, pending.sent_s
-
-    def when_answered(self, call: Callable[[float, Outcome], None]) -> None:
-        self._pending.when_answered(call)
-
-    def result(self) -> Tensors:
-        self._transport.hand_out()
-        return self._pending.result()
+        super().hand_out()
 
 
 class MortalTransport(FakeTransport):
