@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from ray_pipeline.errors import ServerAwayError
-from ray_pipeline.lives import Lives
 from ray_pipeline.placement import NAMESPACE, on_node, this_node
 from ray_pipeline.roll import Roll
 from triton_models.errors import RaytonError, ServerError
 from triton_models.repository.checkout import check_out
+from triton_models.server.alive import kept_alive
 from triton_models.server.balancing import Balancer
 from triton_models.server.keeper import has_stepped_back
 from triton_models.server.options import ServerOptions
@@ -157,41 +156,14 @@ class _ServerKeeper:
 
     def _keep(self, first: NodeServer, start: Callable[[], NodeServer], log_file: Path) -> None:
         """Starts the server again each time that it dies, until it is stopped or given up."""
-        for server, deaths in kept_alive(first, start, self._over):
+        for again in kept_alive(first, start, NodeServer.wait, self._over.wait):
+            deaths = again.deaths
             died = f"server {first.grpc_url} has died {deaths} time{'s' if deaths > 1 else ''}"
-            if server is None:
+            if again.server is None:
                 self._missing = f"{died} and is given up; its log is {log_file}"
             elif deaths & (deaths - 1) == 0:  # 1, 2, 4, 8: to find a row that kills servers takes many deaths
                 self._roll.tell(this_node(), f"{died} and was started again; its log is {log_file}")
-            self._server = server
-
-
-def kept_alive(
-    server: NodeServer, start: Callable[[], NodeServer], over: threading.Event
-) -> Iterator[tuple[NodeServer | None, int]]:
-    """Waits for a server's death, starts it again, and so on until `over`; gives each new server and how often it died.
-
-    None instead of a server is the end: it is given up.
-    """
-    lives, deaths = Lives(), 0
-    while True:
-        since_s = time.monotonic()
-        server.wait()
-        pause_s = lives.pause_s(time.monotonic() - since_s)
-        deaths += 1
-        while pause_s is not None and not over.wait(pause_s):
-            try:
-                server = start()
-                break
-            except (RaytonError, OSError):
-                deaths += 1
-                pause_s = lives.pause_s(None)
-        if over.is_set():
-            return
-        if pause_s is None:
-            yield None, deaths
-            return
-        yield server, deaths
+            self._server = again.server
 
 
 def _actor_name(roll: Roll, node: str) -> str:

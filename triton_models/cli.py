@@ -6,9 +6,10 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from triton_models.server.certificates import ServerTls
     from triton_models.server.follow import Follower
+    from triton_models.server.options import ServerOptions
     from triton_models.server.process import NodeServer
 
 REFRESH_S = 30.0
@@ -154,14 +156,15 @@ def serve(
                 control_key_file=control_key_file,
                 metrics_address=metrics_address,
             )
-            start = follower.start if follower else NodeServer.start
-            with (
-                _balanced(beside if bulk_lane else None),
-                start(tritonserver or installed_runtime(gpu), options) as server,
-                registered(home, server.options.grpc_port, str(options.repository.absolute())),
-            ):
-                announce(server, follower, cautions)
-                _serve_until_stopped(server, follower, REFRESH_S if refresh_s is None else refresh_s)
+            with _balanced(beside if bulk_lane else None):
+                source = tritonserver or installed_runtime(gpu)
+                start = partial(follower.start if follower else NodeServer.start, source)
+                with (
+                    start(options) as server,
+                    registered(home, server.options.grpc_port, str(options.repository.absolute())),
+                ):
+                    announce(server, follower, cautions)
+                    _serve_until_stopped(server, start, follower, REFRESH_S if refresh_s is None else refresh_s)
     except StopRequested:
         say("stopped")
 
@@ -258,17 +261,49 @@ def _balanced(users_url: str | None) -> Iterator[None]:
         yield
 
 
-def _serve_until_stopped(server: NodeServer, follower: Follower | None, refresh_s: float) -> None:
+def _serve_until_stopped(
+    first: NodeServer, start: Callable[[ServerOptions], NodeServer], follower: Follower | None, refresh_s: float
+) -> None:
+    """Serves until somebody stops it. A server that ends by itself is started again where it was, and follows on.
+
+    Raises ServerError if it is given up.
+    """
     from triton_models.errors import ServerError
+    from triton_models.server.alive import kept_alive
+
+    def served(server: NodeServer) -> None:
+        with server:
+            _say_when(f"{_ended(server, follower, refresh_s)}; it is started again")
+
+    for again in kept_alive(first, lambda: start(first.options), served, _paused):
+        if again.server is None:
+            why = f": {again.failure}" if again.failure else f"; its log is {first.options.log_file}"
+            raise ServerError(f"the server has ended by itself {again.deaths} times and is given up{why}")
+        _say_when(f"ready again at {first.grpc_url}")
+
+
+def _ended(server: NodeServer, follower: Follower | None, refresh_s: float) -> str:
+    """Waits for the end of a server that nobody stops, and gives what is to be said of it."""
     from triton_models.server.last_words import last_words
 
+    log_file = server.options.log_file
+    log_start = log_file.stat().st_size
     try:
         status = _followed(server, follower, refresh_s) if follower and refresh_s else _waited(server)
     except StopRequested:
         say(f"stopping: requests in flight have {server.options.exit_timeout_s} s to finish; once more to stop at once")
         raise
-    log_file = server.options.log_file
-    raise ServerError(f"the server ended by itself: {last_words(status, log_file)}; its log is {log_file}")
+    return f"the server ended by itself: {last_words(status, log_file, log_start)}; its log is {log_file}"
+
+
+def _paused(seconds: float) -> bool:
+    """Waits before another start, which is always wanted: who stops the server ends the wait with StopRequested."""
+    ends_s = time.monotonic() + seconds
+    while (left_s := ends_s - time.monotonic()) > 0:
+        if StopRequested.came:
+            raise StopRequested
+        time.sleep(min(left_s, LOOK_S))
+    return False
 
 
 def _followed(server: NodeServer, follower: Follower, refresh_s: float) -> int:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 UNLIMITED = 16
 """Batches in flight when nobody is online: more than a job ever has."""
 
-SLO_SHARE = 0.9
-"""The part of a latency in seconds that is aimed at."""
+AIM_SHARE = 0.9
+"""What is aimed at: this part of a latency in seconds, or of what users may wait longer than without bulk. They come as
+they like, and who aims at a bound itself is beyond it half of the time."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,11 @@ class Bound:
     slo_s: float | None = None
 
     def aim_s(self, quiet_s: float) -> float:
-        """The latency to aim at for the quantile, which is at least `quiet_s` without bulk; both in seconds.
-
-        A multiple of the least that it may be keeps a distance of its own from the bound.
-        """
+        """The latency to aim at for the quantile, which is at least `quiet_s` without bulk; both in seconds."""
         if self.slo_s is not None:
-            return SLO_SHARE * self.slo_s
+            return AIM_SHARE * self.slo_s
         assert self.max_slowdown is not None
-        return self.max_slowdown * quiet_s
+        return (1 + AIM_SHARE * (self.max_slowdown - 1)) * quiet_s
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from tests.support.leftovers import (
     shared_memory_of,
 )
 from tests.support.served_models import AFFINE, LOOKUP, ONE_CPU, tensors, write_version
-from tests.support.serving import ANY_PORTS, serving
+from tests.support.serving import ANY_PORTS, Serving, serving
 from tests.support.triton import infer, send, start
 from triton_models.errors import RepositoryError
 from triton_models.server import keeper
@@ -88,6 +88,36 @@ def test_requests_in_flight_are_answered_before_the_end(
         assert not running.result(timeout=60).as_numpy("y").any()
         assert not queued.result(timeout=60).as_numpy("y").any()
         assert served.process.wait(timeout=60) == 0
+
+
+def strike(served: Serving) -> None:
+    """Kills the Triton of a `rayton serve`."""
+    (server,) = (pid for pid in descendants(served.process.pid) if "bin/tritonserver" in command(pid).split(" ")[0])
+    os.kill(server, signal.SIGKILL)
+
+
+def test_a_server_that_dies_is_started_again_where_it_was(runtime: Runtime, home: Path, repository: Path) -> None:
+    with serving(home, repository) as served, InferenceServerClient(served.report["gRPC"]) as client:
+        for _ in range(2):
+            strike(served)
+            ended = served.await_line("the server ended by itself")
+            assert "exit status 137, killed by SIGKILL; its log is" in ended
+            assert ended.endswith("; it is started again")
+            assert served.await_line("ready again").endswith(f"ready again at {served.report['gRPC']}")
+            assert infer(client, "affine", x=np.ones((1, 4), np.float32))["total"].tolist() == [[4.0]]
+        assert settled_total(served.report["metrics"], model="affine") == 2  # the probe and ours
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=60) == 0
+
+
+def test_a_server_that_does_not_come_up_again_is_given_up(runtime: Runtime, home: Path, repository: Path) -> None:
+    with serving(home, repository) as served:
+        (repository / "affine" / "1" / "model.onnx").write_bytes(b"no model")
+        strike(served)
+        assert served.process.wait(timeout=60) == 1
+        assert served.process.stderr is not None
+        error = served.process.stderr.read()
+    assert "error: the server has ended by itself 6 times and is given up: affine version 1 cannot be loaded" in error
 
 
 def test_nothing_outlives_a_parent_that_is_killed(runtime: Runtime, home: Path, repository: Path) -> None:

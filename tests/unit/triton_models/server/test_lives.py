@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ray_pipeline.lives import MOST_FAILED_STARTS, MOST_SHORT_LIVES, Lives
+from triton_models.server.lives import MOST_FAILED_STARTS, MOST_SHORT_LIVES, Lives
 
 LONG_S, SHORT_S = 3600.0, 1.0
 
