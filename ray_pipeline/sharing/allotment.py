@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ray_pipeline.outcome import Outcome
 from ray_pipeline.sharing.fair import Terms, Turns
-from ray_pipeline.sharing.limit import Bound, Bounds, Limit
+from ray_pipeline.sharing.limit import BY_HAND, Bound, Bounds, Limit
 from ray_pipeline.sharing.messages import Canary, Granted, Hello, Message, MessageError, Steer
 from ray_pipeline.sharing.permits import Held, Ledger
 
@@ -247,7 +247,7 @@ class Allotment:
         if steer is None or (not steer.paused and steer.most_in_flight is None):
             return self._limit
         if steer.paused:
-            return replace(self._limit, in_flight=0, cause="paused by hand")
+            return replace(self._limit, in_flight=0, cause=BY_HAND)
         assert steer.most_in_flight is not None
         cause = f"at most {steer.most_in_flight} by hand; {self._limit.cause}"
         return replace(self._limit, in_flight=min(self._limit.in_flight, steer.most_in_flight), cause=cause)

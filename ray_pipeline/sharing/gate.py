@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 
 from ray_pipeline.outcome import Outcome
-from ray_pipeline.sharing.limit import UNLIMITED, Limit
+from ray_pipeline.sharing.limit import BY_HAND, UNLIMITED, Limit
 from ray_pipeline.sharing.listener import Listener
 
-PAUSED = Limit(0, 0.0, "paused by hand")
+PAUSED = Limit(0, 0.0, BY_HAND)
 
 
 class Gate:

@@ -12,6 +12,9 @@ AIM_SHARE = 0.9
 """What is aimed at: this part of a latency in seconds, or of what users may wait longer than without bulk. They come as
 they like, and who aims at a bound itself is beyond it half of the time."""
 
+BY_HAND = "paused by hand"
+"""Why a job that an operator has paused may do nothing."""
+
 
 @dataclass(frozen=True)
 class Bound:
