@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from ray_pipeline.sharing.controller import TOO_SLOW, Controller
+from ray_pipeline.sharing.controller import TOO_SLOW, TURN_S, Controller
 from ray_pipeline.sharing.limit import UNLIMITED, Bound
 from tests.simulation.trial import medians, trial, users_at
 from tests.simulation.world import Exclusive, Machine, World
@@ -79,8 +79,17 @@ def test_the_bound_is_kept_at_every_rate(utilisation: float) -> None:
     trials = [trial(Bound(0.95, max_slowdown=3), users_at(utilisation), seed=seed) for seed in SEEDS]
     (p95, share) = medians(trials, lambda t: t.slowdown(0.95), lambda t: t.share / (1 - utilisation))
     print(f"p95 {p95:.2f}, bulk {share:.2f} of what is left")
-    assert p95 <= 3.3
+    assert p95 <= 3
     assert share >= 0.7
+
+
+def test_the_bound_is_kept_within_the_first_minute_of_most_jobs() -> None:
+    """On a noisy server, of which a silence tells little."""
+    noisy, seeds = Machine(noise=0.3), range(20)
+    trials = [trial(Bound(0.95, max_slowdown=3), users_at(0.12, noisy), 48.0, noisy, seed) for seed in seeds]
+    beyond = [one.slowdown(0.95) for one in trials if one.slowdown(0.95) > 3]
+    assert len(beyond) <= len(trials) / 3, beyond
+    assert max(beyond) <= 4
 
 
 def test_a_latency_in_milliseconds_is_kept_too() -> None:
@@ -115,6 +124,15 @@ def test_when_nobody_is_online_bulk_has_everything(instances: int) -> None:
     seen, exclusive = world.run(), alone.run()
     assert seen.rate(0, 60) / exclusive.rate(0, 60) >= 0.92
     assert (seen.limits[-1][1].in_flight, seen.limits[-1][1].batch_s) == (UNLIMITED, math.inf)
+
+
+def test_jobs_that_take_turns_have_short_batches_and_leave_no_instance_idle() -> None:
+    bounds = [Bound(0.95, max_slowdown=slowdown) for slowdown in (1.5, 3)]
+    slow = Machine(row_s=0.02)  # 32 rows take 0.64 s
+    seen = World(Controller(bounds, 1, 0.0), slow, [], 60.0).run()
+    assert {rows for moment, rows in seen.bulk if moment >= 10} == {12}  # 0.24 s
+    assert (seen.limits[-1][1].in_flight, seen.limits[-1][1].batch_s) == (2, TURN_S)
+    assert seen.rate(10, 60) >= 0.9 * World(Exclusive(), slow, [], 60.0).run().rate(10, 60)
 
 
 def test_a_bound_that_no_batch_can_keep_stops_bulk_while_users_are_there() -> None:
