@@ -2,9 +2,10 @@
 
 Users send single rows to a Triton with all-MiniLM-L6-v2 (64 tokens, open loop, Poisson) while nothing else runs, while
 the loop that everybody writes scores beside them (32 rows a batch, 4 in flight), and while Rayton does, in each way of
-sharing. Phases take turns and are repeated; each is held against the same users alone in the same run. The users'
-utilisation is their rate times the seconds of one row alone; left over for bulk is (1 - utilisation) of what Rayton
-reaches without users. Writes JSON and prints a table.
+sharing. Phases take turns and are repeated. The users' utilisation is their rate times the seconds of one row alone,
+which are taken anew before each turn, as machines grow faster and slower; left over for bulk is (1 - utilisation) of
+what Rayton reaches without users. Each phase is held against the same users alone, and bulk alone, of the same turn;
+ratios are medians of those of the turns. Writes JSON and prints a table.
 
     python -m benchmarks.sharing
     python -m benchmarks.sharing --repeats 1 --seconds 15
@@ -75,8 +76,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Seen:
-    """One turn of a phase: what users saw, and how many rows a second bulk scored meanwhile."""
+    """One turn of a phase: what users saw, and how many rows a second bulk scored meanwhile; one row alone took `row_s`
+    seconds before the turn."""
 
+    row_s: float = 0.0
     requests: int = 0
     errors: int = 0
     p50_ms: float = 0.0
@@ -91,7 +94,6 @@ class Setting:
 
     name: str
     url: str
-    row_s: float
     phases: Sequence[Phase]
 
 
@@ -111,7 +113,7 @@ def main(
             options = ServerOptions(folder / name / "models", server_log(f"sharing-{tuning.instances}"))
             server = servers.enter_context(NodeServer.start(runtime, options))
             phases = phases_of(name, folder / "texts", folder / name, version, server.grpc_url)
-            settings.append(Setting(name, server.grpc_url, seconds_alone(server.grpc_url), phases))
+            settings.append(Setting(name, server.grpc_url, phases))
         turns = taken_in_turns(settings, repeats, seconds)
     report(settings, turns, repeats, seconds)
 
@@ -155,9 +157,11 @@ def taken_in_turns(settings: Sequence[Setting], repeats: int, seconds: float) ->
     order = [(setting, phase) for setting in settings for phase in setting.phases]
     turns: Turns = {(setting.name, phase): [] for setting, phase in order}
     for repeat in range(repeats):
+        row_s = {setting.name: seconds_alone(setting.url) for setting in settings}
         for setting, phase in order[:: -1 if repeat % 2 else 1]:
-            seen = taken(phase, Stretch(phase.utilisation / setting.row_s, seconds), repeat, setting.url)
-            turns[setting.name, phase].append(seen)
+            one_row_s = row_s[setting.name]
+            seen = taken(phase, Stretch(phase.utilisation / one_row_s, seconds), repeat, setting.url)
+            turns[setting.name, phase].append(replace(seen, row_s=one_row_s))
             print(
                 f"{setting.name:24} {phase.name:20} {phase.utilisation:4.0%} {seen.requests:5} users  "
                 f"p50 {seen.p50_ms:6.1f}  p95 {seen.p95_ms:6.1f}  p99 {seen.p99_ms:6.1f} ms  {seen.errors} errors  "
@@ -191,7 +195,8 @@ def asked(stretch: Stretch, seed: int, url: str) -> Seen:
     errors = len(seen.latencies_s) - int((seen.latencies_s > 0).sum())
     for error in seen.errors:
         print(f"    {error}")
-    return Seen(len(seen.latencies_s), errors, *(seen.quantile_ms(quantile) for quantile in (0.5, 0.95, 0.99)))
+    p50_ms, p95_ms, p99_ms = (seen.quantile_ms(quantile) for quantile in (0.5, 0.95, 0.99))
+    return Seen(requests=len(seen.latencies_s), errors=errors, p50_ms=p50_ms, p95_ms=p95_ms, p99_ms=p99_ms)
 
 
 def median_of(turns: Sequence[Seen], field: str) -> float:
@@ -199,8 +204,14 @@ def median_of(turns: Sequence[Seen], field: str) -> float:
     return float(statistics.median(getattr(seen, field) for seen in turns))
 
 
+def ratio_of(turns: Sequence[Seen], others: Sequence[Seen], field: str) -> float:
+    """A figure of a phase as a multiple of that of another one in the same turn; the median over the turns."""
+    pairs = zip(turns, others, strict=True)
+    return float(statistics.median(getattr(seen, field) / getattr(other, field) for seen, other in pairs))
+
+
 def report(settings: Sequence[Setting], turns: Turns, repeats: int, seconds: float) -> None:
-    """Writes the JSON and prints the table: medians of the turns, and ratios to the same users alone."""
+    """Writes the JSON and prints the table."""
     table = Table(box=SIMPLE_HEAD)
     for heading in (
         "server",
@@ -217,15 +228,15 @@ def report(settings: Sequence[Setting], turns: Turns, repeats: int, seconds: flo
         table.add_column(heading, justify="left" if heading in ("server", "beside") else "right")
     compared = []
     for setting in settings:
-        exclusive = median_of(turns[setting.name, setting.phases[0]], "bulk_rows_per_s")
+        exclusive = turns[setting.name, setting.phases[0]]
         alone = {phase.utilisation: turns[setting.name, phase] for phase in setting.phases if phase.way is None}
         for phase in setting.phases:
             taken = turns[setting.name, phase]
             at_ms = {name: median_of(taken, f"{name}_ms") for name in QUANTILES} if phase.utilisation else {}
             ratios: dict[str, float] = {}
             if phase.way is not None:
-                ratios = {name: at / median_of(alone[phase.utilisation], f"{name}_ms") for name, at in at_ms.items()}
-                ratios["bulk"] = median_of(taken, "bulk_rows_per_s") / ((1 - phase.utilisation) * exclusive)
+                ratios = {name: ratio_of(taken, alone[phase.utilisation], f"{name}_ms") for name in at_ms}
+                ratios["bulk"] = ratio_of(taken, exclusive, "bulk_rows_per_s") / (1 - phase.utilisation)
             compared.append(
                 {"server": setting.name, "phase": phase.name, "utilisation": phase.utilisation, **at_ms}
                 | {"ratios": ratios, "goals": phase.goals and asdict(phase.goals)}
@@ -241,7 +252,6 @@ def report(settings: Sequence[Setting], turns: Turns, repeats: int, seconds: flo
             )
     what = {
         "what": f"all-MiniLM-L6-v2, {TOKENS} tokens; latencies of users in ms, and as ratios to the same users alone",
-        "seconds_of_one_row": {setting.name: setting.row_s for setting in settings},
         "repeats": repeats,
         "seconds": seconds,
         "turns": [
