@@ -37,7 +37,7 @@ USUAL_PORT = 8001
 LOOK_S = 0.004
 """Of a request that takes five times as long, little is lost; who looks more often takes time from those who compute.
 Where one took six milliseconds, p95 of users was 3 and 37 % higher with looks every 1 and 0.5 ms than with 2, and alike
-with 4 ms; where one took 18, p95 of users at half of the machine was 1.20 times alone with 4 ms, and 1.35 with 2, in the
+with 4 ms; where one took 18, p95 of users at half of the machine was 1.20 times alone with 4 ms and 1.35 with 2, in the
 middle of five turns. A look takes some 0.1 ms."""
 
 SURVEY_S = 5.0
