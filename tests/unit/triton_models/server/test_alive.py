@@ -41,10 +41,12 @@ def kept(pause: Pause, *outcomes: Any) -> Iterator[Again]:
 
 
 def test_each_death_is_followed_by_a_start() -> None:
-    second, third, pause = object(), object(), Pause()
+    second: Any = object()
+    third: Any = object()
+    pause = Pause()
     servers = kept(pause, second, StartError("port"), third)
-    assert next(servers) == Again(second, 1)  # type: ignore[arg-type]
-    assert next(servers) == Again(third, 3)  # type: ignore[arg-type]
+    assert next(servers) == Again(second, 1)
+    assert next(servers) == Again(third, 3)
     assert pause.pauses_s == [0.1, 0.1, 0.5]
 
 
