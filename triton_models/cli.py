@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,20 +17,14 @@ import triton_models.doctor.cli
 import triton_models.history.cli
 import triton_models.runtime_cli
 from triton_models.home import rayton_home
-from triton_models.lines import say
+from triton_models.lines import say, say_when
 from triton_models.runtime_cli import Gpu, installed_runtime
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from triton_models.server.certificates import ServerTls
     from triton_models.server.follow import Follower
-    from triton_models.server.options import ServerOptions
-    from triton_models.server.process import NodeServer
 
 REFRESH_S = 30.0
-LOOK_S = 1.0
-"""How long a request to stop may go unnoticed."""
 BULK_PORTS = 100
 """The ports of a bulk lane are so much higher than those of the server that it is beside."""
 
@@ -127,11 +118,12 @@ def serve(
     from triton_models.server.options import ServerOptions
     from triton_models.server.process import NodeServer
     from triton_models.server.register import registered
+    from triton_models.serving import StopRequested, serve_until_stopped, stop
 
     if bulk_lane and gpu:
         raise StartError("--bulk-lane steps back on processors only, not on GPUs; leave out --gpu or --bulk-lane")
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     home, names = rayton_home(os.environ), tuple(model) if model else None
     tls = _tls(tls_cert, tls_key, tls_ca, tls_client_cert, tls_client_key)
     control_key_file = _control_key_file(control_key_file, address, home)
@@ -164,7 +156,7 @@ def serve(
                     registered(home, server.options.grpc_port, str(options.repository.absolute())),
                 ):
                     announce(server, follower, cautions)
-                    _serve_until_stopped(server, start, follower, REFRESH_S if refresh_s is None else refresh_s)
+                    serve_until_stopped(server, start, follower, REFRESH_S if refresh_s is None else refresh_s)
     except StopRequested:
         say("stopped")
 
@@ -201,17 +193,6 @@ def _control_key_file(given: Path | None, address: str, home: Path) -> Path | No
     return found
 
 
-class StopRequested(BaseException):
-    """SIGTERM or Ctrl-C. Not an Exception: no one but `serve` may catch it. `came` is whether there was one."""
-
-    came = False
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    StopRequested.came = True
-    raise StopRequested
-
-
 @contextmanager
 def _follower(
     uri: str, cache: Path | None, names: tuple[str, ...] | None, refresh_s: float | None, bulk_lane: bool
@@ -235,7 +216,7 @@ def _follower(
     usual = usual.with_name(f"{usual.name}-bulk") if bulk_lane else usual  # a copy has one server
     with open_cache(cache.expanduser() if cache else usual, uri, endpoint_url) as copy:
         # A node does not wait for a store that fails: it serves its copy, and asks again at the next refresh.
-        yield Follower(copy, lambda: open_storage(uri, endpoint_url, timeout_s=0), names, _say_when)
+        yield Follower(copy, lambda: open_storage(uri, endpoint_url, timeout_s=0), names, say_when)
 
 
 @contextmanager
@@ -259,79 +240,3 @@ def _balanced(users_url: str | None) -> Iterator[None]:
         else:
             say(f"{'caution':8} threads of {users_url} may share a processor while this server runs: {why_not}")
         yield
-
-
-def _serve_until_stopped(
-    first: NodeServer, start: Callable[[ServerOptions], NodeServer], follower: Follower | None, refresh_s: float
-) -> None:
-    """Serves until somebody stops it. A server that ends by itself is started again where it was, and follows on.
-
-    Raises ServerError if it is given up.
-    """
-    from triton_models.errors import ServerError
-    from triton_models.server.alive import kept_alive
-
-    def served(server: NodeServer) -> None:
-        with server:
-            _say_when(f"{_ended(server, follower, refresh_s)}; it is started again")
-
-    for again in kept_alive(first, lambda: start(first.options), served, _paused):
-        if again.server is None:
-            why = f": {again.failure}" if again.failure else f"; its log is {first.options.log_file}"
-            raise ServerError(f"the server has ended by itself {again.deaths} times and is given up{why}")
-        _say_when(f"ready again at {first.grpc_url}")
-
-
-def _ended(server: NodeServer, follower: Follower | None, refresh_s: float) -> str:
-    """Waits for the end of a server that nobody stops, and gives what is to be said of it."""
-    from triton_models.server.last_words import last_words
-
-    log_file = server.options.log_file
-    log_start = log_file.stat().st_size
-    try:
-        status = _followed(server, follower, refresh_s) if follower and refresh_s else _waited(server)
-    except StopRequested:
-        say(f"stopping: requests in flight have {server.options.exit_timeout_s} s to finish; once more to stop at once")
-        raise
-    return f"the server ended by itself: {last_words(status, log_file, log_start)}; its log is {log_file}"
-
-
-def _paused(seconds: float) -> bool:
-    """Waits before another start, which is always wanted: who stops the server ends the wait with StopRequested."""
-    ends_s = time.monotonic() + seconds
-    while (left_s := ends_s - time.monotonic()) > 0:
-        if StopRequested.came:
-            raise StopRequested
-        time.sleep(min(left_s, LOOK_S))
-    return False
-
-
-def _followed(server: NodeServer, follower: Follower, refresh_s: float) -> int:
-    """Keeps the server in step with its repository until it ends; gives its exit status."""
-    while True:
-        try:
-            return _waited(server, refresh_s)
-        except TimeoutError:
-            follower.refresh(server)
-
-
-def _waited(server: NodeServer, timeout_s: float | None = None) -> int:
-    """The server's exit status, or the request to stop that came before. Raises TimeoutError.
-
-    Python drops what a signal raises while an object is destroyed, and looks at one that comes at the very beginning of
-    a wait when that is over: so no wait is long.
-    """
-    ends_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
-    while True:
-        if StopRequested.came:
-            raise StopRequested
-        left_s = ends_s - time.monotonic()
-        try:
-            return server.wait(min(left_s, LOOK_S))
-        except TimeoutError:
-            if left_s <= LOOK_S:
-                raise
-
-
-def _say_when(text: str) -> None:
-    say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} {text}")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 
 def say(line: str) -> None:
     """What was asked for."""
     print(line, flush=True)
+
+
+def say_when(line: str) -> None:
+    """The same, and when it was."""
+    say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} {line}")
 
 
 def progress(line: str) -> None:

@@ -102,7 +102,7 @@ def test_a_server_that_dies_is_started_again_where_it_was(runtime: Runtime, home
             strike(served)
             ended = served.await_line("the server ended by itself")
             assert "exit status 137, killed by SIGKILL; its log is" in ended
-            assert ended.endswith("; it is started again")
+            assert served.await_line("starting it again").endswith("Z starting it again in 0.1 s")
             assert served.await_line("ready again").endswith(f"ready again at {served.report['gRPC']}")
             assert infer(client, "affine", x=np.ones((1, 4), np.float32))["total"].tolist() == [[4.0]]
         assert settled_total(served.report["metrics"], model="affine") == 2  # the probe and ours

@@ -88,6 +88,6 @@ def score_while_nobody_is_there(place: Place) -> None:
     try:
         until(lambda: output(place).stat(SUCCESS_FILE) is not None, "the submitted job has ended well", PATIENCE_S)
     except AssertionError as error:
-        said = place.asked(["ray", "job", "logs", "--address", "http://HEAD:8265", submitted[1]], ours)
+        said = place.asked(["ray", "job", "status", "--address", "http://HEAD:8265", submitted[1]], ours)
         raise AssertionError(f"{error}; it said {said[-2000:]!r}") from None
     assert rows_of(place) > before

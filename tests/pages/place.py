@@ -34,7 +34,11 @@ class Place:
     """
 
     def __init__(self, folder: Path, home: Path, store: str, ray_folder: Path) -> None:
-        self.folder, self.home, self.store = folder, folder / "home", store
+        # Where commands are run is apart from where they keep what they write meanwhile: `ray job submit` reads its
+        # working folder twice, and what has changed in between is not found any more.
+        self.folder, self._homes, self.store = folder / "work", folder, store
+        self.folder.mkdir()
+        self.home = folder / "home"
         self.ran: set[str] = set()
         self.stands_for = {
             "http://127.0.0.1:9000": store,
@@ -46,7 +50,7 @@ class Place:
         self._runtimes = home / "runtimes"
         self._exported = {told.line: told.exported for told in reversed(list(told_commands()))}
         self._environment = {
-            "HOME": str(folder / "home"),
+            "HOME": str(self.home),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "200",
@@ -60,7 +64,7 @@ class Place:
 
     def new_home(self, name: str) -> dict[str, str]:
         """The environment of another node: a RAYTON_HOME in which nothing is but the embedded server."""
-        made = self.folder / name
+        made = self._homes / name
         made.mkdir()
         (made / "runtimes").symlink_to(self._runtimes)
         return {"RAYTON_HOME": str(made)}

@@ -93,7 +93,7 @@ def a_guarded_one(place: Place, runtime: Runtime) -> None:
         (place.folder / path.name).symlink_to(path)
     (folder / "ca.pem").symlink_to(ours.ca)
     elsewhere = place.new_home("elsewhere")
-    (folder / "control.key").symlink_to(place.folder / "elsewhere" / "servers" / "control.key")
+    (folder / "control.key").symlink_to(Path(elsewhere["RAYTON_HOME"]) / "servers" / "control.key")
     place.stands_for["/opt/tritonserver/bin/tritonserver"] = str(_tritonserver(runtime, place.folder / "tritonserver"))
     served = place.serve(GUARDED, elsewhere)
     port = await_ready(served).rpartition(":")[2]

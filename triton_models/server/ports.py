@@ -25,7 +25,7 @@ def choose_ports(options: ServerOptions) -> ServerOptions:
     """
     chosen: dict[str, int] = {}
     with ExitStack() as sockets:  # all three at once, or a free port could be chosen twice
-        for name in PORT_NAMES:
+        for name in sorted(PORT_NAMES, key=lambda name: not getattr(options, name)):  # none draws one that is given
             address, port = options.address_of(name), getattr(options, name)
             sock = sockets.enter_context(_bound(address, name, port) if port else _bound_to_any(address, name))
             chosen[name] = sock.getsockname()[1]
@@ -64,6 +64,7 @@ def _bound(address: str, name: str, port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(place)
+        sock.listen()  # only who listens has a port alone: of those who do not, many may have the same
     except OSError as error:
         sock.close()
         option = "--" + name.replace("_", "-")

@@ -7,26 +7,26 @@ import sys
 
 WHILE_DESTROYED = """
 import os, signal
-from triton_models import cli
+from triton_models import serving
 
 class Destroyed:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
         print("destroyed")
 
-signal.signal(signal.SIGTERM, cli._stop)
+signal.signal(signal.SIGTERM, serving.stop)
 Destroyed()
 print("goes on")
 try:
-    cli._waited(None)
-except cli.StopRequested:
+    serving._waited(None)
+except serving.StopRequested:
     print("stops")
 """
 
 WHILE_NOT_INTERRUPTED = """
 import os, signal, subprocess, sys, threading
 from pathlib import Path
-from triton_models import cli
+from triton_models import serving
 from triton_models.server.process import NodeServer
 
 server = NodeServer(None, "any", subprocess.Popen(["sleep", "60"]))
@@ -37,12 +37,12 @@ def signal_to_another_thread():
         pass
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
-signal.signal(signal.SIGTERM, cli._stop)
+signal.signal(signal.SIGTERM, serving.stop)
 sys.setswitchinterval(1e-4)
 threading.Thread(target=signal_to_another_thread).start()
 try:
-    cli._waited(server)
-except cli.StopRequested:
+    serving._waited(server)
+except serving.StopRequested:
     print("stops")
 finally:
     server.keeper.kill()

@@ -22,6 +22,14 @@ def test_three_different_free_ports_are_chosen_that_the_system_gives_to_nobody(t
         socket.create_server(("127.0.0.1", port)).close()
 
 
+def test_a_port_that_is_drawn_twice_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other, third = (steady_port() for _ in range(3))
+    draws = iter([one, third, one, one, other])
+    monkeypatch.setattr("secrets.choice", lambda _: next(draws))
+    chosen = choose_ports(ServerOptions(tmp_path, tmp_path / "log", metrics_port=third))
+    assert (chosen.http_port, chosen.grpc_port, chosen.metrics_port) == (one, other, third)
+
+
 def test_a_port_that_another_shares_willingly_is_taken_all_the_same(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as gRPC does
