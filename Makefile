@@ -34,7 +34,7 @@ BUILD = $(BUILDER) build --file docker/$*.Dockerfile --tag rayton-$*:$(VERSION) 
 	--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(BUILD_OPTIONS)
 argument = $(if $2,--build-arg $1=$2)
 
-.PHONY: setup runtime demo docs test test-whole test-light test-light-at-its-end check fuzz audit audit-if-answered bench images images-demo $(IMAGES)
+.PHONY: setup runtime demo docs test test-whole test-light test-light-at-its-end drills check fuzz audit audit-if-answered bench images images-demo $(IMAGES)
 
 setup: $(SETUP)
 
@@ -62,6 +62,10 @@ test-whole: runtime
 
 test-light: runtime $(AUDITOR)
 	$(BIN)/python -m pytest --durations 10 $(LIGHT_TESTS)
+
+# The drills of `make test` strike each victim; these do so several times.
+drills: runtime
+	DRILLS=20 $(BIN)/python -m pytest --durations 10 tests/drills
 
 # What two suites print at the same time nobody can read.
 test-light-at-its-end:

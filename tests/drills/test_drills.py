@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from tests.support.faulty_s3 import Fault, faulty
 from tests.support.jobs import start_score
 from triton_models.server.runtime import Runtime
 
-SEEDS = range(20)
+SEEDS = range(int(os.environ.get("DRILLS", len(Victim))))
+"""As few as strike every victim; `make drills` takes more."""
+MANY = 20
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +28,11 @@ def ground(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield found
 
 
-def test_every_victim_is_struck_in_several_drills() -> None:
-    struck = Counter(strike.victim for seed in SEEDS for strike in drill_of(seed).strikes)
+@pytest.mark.parametrize(("drills", "least"), [(len(Victim), 1), (MANY, 3)])
+def test_every_victim_is_struck(drills: int, least: int) -> None:
+    struck = Counter(strike.victim for seed in range(drills) for strike in drill_of(seed).strikes)
     print({victim.name: times for victim, times in struck.items()})
-    assert all(struck[victim] >= 3 for victim in Victim)
+    assert all(struck[victim] >= least for victim in Victim)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
