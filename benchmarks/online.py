@@ -88,8 +88,12 @@ def users(url: str, model: str, tokens: int, stretches: Sequence[Stretch], seed:
         if not begin.startswith("begin "):
             raise SystemExit(f"{' '.join(command)} did not begin")
         seen = Seen(float(begin.split()[1]))
-        yield seen
-        printed = process.stdout.read()
+        try:
+            yield seen
+            printed = process.stdout.read()
+        except BaseException:
+            process.terminate()  # users of a measurement that was interrupted
+            raise
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     found = json.loads(printed)
