@@ -20,6 +20,7 @@ from triton_models.server.runtime import Runtime
 SEEDS = range(int(os.environ.get("DRILLS", len(Victim))))
 """As few as strike every victim; `make drills` takes more."""
 MANY = 20
+"""As many as `make drills` takes."""
 
 
 @pytest.fixture(scope="module")
