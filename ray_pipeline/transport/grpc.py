@@ -23,6 +23,8 @@ REQUEST_TIMEOUT_S = 120.0
 _ASK_S = 10.0
 # What Triton says of a version that it does not have, and of one that it is loading or letting go of.
 _NOT_READY = "Request for unknown model"
+# How Triton's Python backend ends what it says of a process that has died, or gave no sign of life for a second.
+_LOST = "is not healthy."
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -70,6 +72,9 @@ def error_of(error: grpc.RpcError, address: str) -> InferenceError:
             f"server {address} does this only for those who have its key ({details}); name the file with that key as "
             "control_key_file under [triton]"
         )
+    if code is grpc.StatusCode.INTERNAL and details.endswith(_LOST):
+        # The rows are not to blame: the server has lost the process of the model, and will hardly go on.
+        outcome = RetryableError
     if outcome is RefusedError:
         return outcome(details)
     return outcome(f"server {address}: {details} ({code.name})")

@@ -12,7 +12,7 @@ from tests.support.leftovers import left_shared_memory, shared_memory
 from tests.support.served_models import ONE_CPU, tensors
 from tests.support.triton import infer, start
 from triton_models.server.errors import StarvedError
-from triton_models.server.last_words import STARVED
+from triton_models.server.last_words import ABORTED
 from triton_models.server.process import STARTS
 from triton_models.server.runtime import Runtime
 
@@ -57,7 +57,7 @@ def test_a_server_that_got_no_processor_once_is_started_again(
     runtime: Runtime, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with start(runtime, write_held(tmp_path, 1)) as server:
-        assert server.options.log_file.read_text().count(f"what():  {STARVED}") == 1
+        assert server.options.log_file.read_text().count(f"what():  {ABORTED}") == 1
         (said,) = (record.getMessage() for record in caplog.records)
         assert "the process of a model got no processor for a second, which this Triton takes for its death" in said
         assert said.endswith(f"its log is {server.options.log_file}; it is started again")

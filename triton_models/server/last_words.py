@@ -6,14 +6,18 @@ import re
 import signal
 from pathlib import Path
 
-STARVED = "boost::interprocess::lock_exception"
+from triton_models.backends.onnxruntime.lifeline import GIVEN_UP
+
+ABORTED = "boost::interprocess::lock_exception"
 """With it a Triton before 25.08 aborts where the process of a model, that loads or answers, gives no sign of life for a
 second: the Python backend takes it for dead and clears up what it uses. It lives, and only waits for a processor.
 """
+STARVED = (ABORTED, GIVEN_UP)
+"""With the second our process in the embedded server ends it before it comes to that."""
 
 _NO_PROCESSOR = (
-    "the process of a model got no processor for a second, which this Triton takes for its death and then "
-    "aborts: the machine is too busy"
+    "the process of a model got no processor for a second, which this Triton takes for its death, and it cannot go on "
+    "after that: the machine is too busy"
 )
 # Triton complains about the absence of a GPU in the words of errors.
 _HARMLESS = re.compile(r"CudaDriverHelper|NVML|DCGM|pinned|failed to load all models")
@@ -22,8 +26,8 @@ _TAIL_BYTES = 64 * 1024
 
 
 def starved(log_file: Path, start: int = 0) -> bool:
-    """Whether a server aborted because it got no processor; its own lines begin at byte `start`."""
-    return any(STARVED in line for line in _lines(log_file, start))
+    """Whether a server ended because it got no processor; its own lines begin at byte `start`."""
+    return any(sign in line for line in _lines(log_file, start) for sign in STARVED)
 
 
 def last_words(status: int, log_file: Path, start: int = 0) -> str:

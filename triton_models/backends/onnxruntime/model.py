@@ -2,7 +2,8 @@
 
 Triton loads this file in a process of its own, one for every model instance. It serves the repositories of NVIDIA's
 C++ backend of the same name, unchanged. `session.py` opens the model, `signature.py` compares it with its
-configuration; what is here joins requests, runs them, and splits the answers.
+configuration, `lifeline.py` keeps Triton and this process from losing each other; what is here joins requests, runs
+them, and splits the answers.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 if TYPE_CHECKING:
-    from triton_models.backends.onnxruntime import session, signature
+    from triton_models.backends.onnxruntime import lifeline, session, signature
 else:  # Triton puts the backend's folder on the path, not the package that it was copied from
+    import lifeline
     import session
     import signature
 
@@ -65,6 +67,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Opens the model of one instance, and refuses a configuration that does not fit it."""
+        self.lifeline = lifeline.Lifeline(lifeline.Server.of_this_process())
         config = json.loads(args["model_config"])
         version_folder = Path(args["model_repository"], args["model_version"])
         kind, device_id = args["model_instance_kind"], int(args["model_instance_device_id"])
@@ -78,6 +81,7 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers all requests, in their order; one that fails does not harm its neighbours."""
+        self.lifeline.check()
         answers: dict[int, Any] = {}
         runs: dict[Any, list[Call]] = defaultdict(list)
         for place, request in enumerate(requests):
@@ -89,10 +93,12 @@ class TritonPythonModel:
                 runs[call.row_shapes if self.batches else place].append(call)
         for calls in runs.values():
             answers.update(self.answer(calls))
+        self.lifeline.check()
         return [answers[place] for place in range(len(requests))]
 
     def finalize(self) -> None:
         """Frees the model's memory when it is unloaded."""
+        self.lifeline.cut()
         del self.session
 
     def read(self, place: int, request: Any) -> Call:

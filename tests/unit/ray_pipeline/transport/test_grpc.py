@@ -37,6 +37,13 @@ def test_only_what_waiting_can_heal_is_retried() -> None:
     assert codes == {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "DATA_LOSS"}
 
 
+def test_rows_are_not_to_blame_for_a_process_that_the_server_has_lost() -> None:
+    lost = "Stub process 'minilm_0' is not healthy."
+    assert type(error(grpc.StatusCode.INTERNAL, lost)) is RetryableError
+    assert lost in str(error(grpc.StatusCode.INTERNAL, lost))
+    assert type(error(grpc.StatusCode.INTERNAL, "onnx runtime error: the picture is not healthy")) is RefusedError
+
+
 def test_a_protocol_that_needs_a_key_is_not_waited_for() -> None:
     found = error(grpc.StatusCode.UNAVAILABLE, RESTRICTED)
     assert type(found) is RestrictedError

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from triton_models.server.last_words import STARVED, last_words, starved
+from triton_models.backends.onnxruntime.lifeline import GIVEN_UP
+from triton_models.server.last_words import ABORTED, last_words, starved
 
-ABORTED = f"""\
+WITHOUT_A_PROCESSOR = f"""\
 W1129 08:20:44.6 19626 pinned_memory_manager.cc:273] "Unable to allocate pinned system memory"
 E1129 08:20:44.7 19626 server.cc:241] "CudaDriverHelper has not been initialized."
 I1129 08:20:44.8 19626 python_be.cc:2249] "TRITONBACKEND_ModelInstanceInitialize: minilm_0"
-terminate called after throwing an instance of '{STARVED}'
-  what():  {STARVED}
+terminate called after throwing an instance of '{ABORTED}'
+  what():  {ABORTED}
 """
 
 
@@ -34,7 +35,7 @@ def test_an_end_is_told_by_its_errors_or_else_by_its_status(tmp_path: Path, stat
 
 def test_a_server_without_a_processor_is_known_by_its_own_lines(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text(ABORTED)
+    log.write_text(WITHOUT_A_PROCESSOR)
     assert starved(log)
     assert last_words(134, log).startswith(
         "the process of a model got no processor for a second, which this Triton takes for its death"
@@ -46,9 +47,18 @@ def test_a_server_without_a_processor_is_known_by_its_own_lines(tmp_path: Path) 
     assert last_words(1, log, start) == "error: another start"
 
 
+def test_a_server_that_was_ended_before_it_gave_wrong_answers_is_known_by_the_line_of_its_process(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    log.write_text(f"{GIVEN_UP}, because it gave no sign of life for a second\n")
+    assert starved(log)
+    assert "got no processor for a second" in last_words(137, log)
+
+
 def test_of_a_long_log_the_end_counts(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("error: long ago\n" + "I 1234] all is well\n" * 10_000 + ABORTED)
+    log.write_text("error: long ago\n" + "I 1234] all is well\n" * 10_000 + WITHOUT_A_PROCESSOR)
     assert starved(log)
     log.write_text("error: long ago\n" + "I 1234] all is well\n" * 10_000)
     assert last_words(134, log) == "exit status 134, killed by SIGABRT"
