@@ -19,9 +19,10 @@ import typer
 from benchmarks.measure import parts, save
 from benchmarks.stage import Way, events_of, in_its_stride, rate, stage
 
-ROWS = 1024
+ROWS = 512
 """So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with small ones two
-jobs on two processors are so busy with it that they want less of the server than they may have."""
+jobs on two processors are so busy with it that they want less of the server than they may have; of large ones the
+lighter job ends too few to be counted."""
 MOMENT_ROWS = 32
 """Small parts show moments."""
 
@@ -30,6 +31,8 @@ HIGHER_S = 20.0
 """How long the job of higher priority is there."""
 SOON_S = 20.0
 """How long a job may take to go on."""
+PART_S = 300.0
+"""How long a job may take for a part."""
 
 
 def main(
@@ -62,10 +65,20 @@ def main(
 def by_weight(heavy: Way, light: Way, seconds: float) -> float:
     """How many times as many rows a second the heavier job has."""
     with in_its_stride(light), in_its_stride(heavy):
+        await_part(light)  # the one that it began alone does not count
         began_s = time.time()
         time.sleep(seconds)
         ended_s = time.time()
     return rate(heavy.output, began_s, ended_s) / rate(light.output, began_s, ended_s)
+
+
+def await_part(way: Way) -> None:
+    """Waits until a job has committed another part."""
+    before, deadline_s = len(parts(way.output)), time.monotonic() + PART_S
+    while len(parts(way.output)) == before:
+        if time.monotonic() > deadline_s:
+            raise SystemExit(f"{way.name} has committed no part for {PART_S:g} s")
+        time.sleep(0.05)
 
 
 def by_priority(low: Way, high: Way, url: str) -> tuple[float, float]:
