@@ -63,9 +63,9 @@ test-whole: runtime
 test-light: runtime $(AUDITOR)
 	$(BIN)/python -m pytest --durations 10 $(LIGHT_TESTS)
 
-# The drills of `make test` strike each victim; these do so several times.
+# The few drills of `make test` strike each victim; these do so several times.
 drills: runtime
-	DRILLS=20 $(BIN)/python -m pytest --durations 10 tests/drills
+	DRILLS=many $(BIN)/python -m pytest --durations 10 tests/drills
 
 # What two suites print at the same time nobody can read.
 test-light-at-its-end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -48,6 +49,11 @@ class Drill:
 
     strikes: tuple[Strike, ...]
 
+    @property
+    def victims(self) -> set[Victim]:
+        """Who is struck."""
+        return {strike.victim for strike in self.strikes}
+
 
 def drill_of(seed: int) -> Drill:
     """Two or three strikes on different victims; of as many seeds in a row as there are victims, each has another."""
@@ -62,3 +68,14 @@ def drill_of(seed: int) -> Drill:
         key=lambda victim: victim is not Victim.ACTOR
     )  # when all is scored, while parts are written, it is gone
     return Drill(tuple(map(Strike, struck, moments)))
+
+
+def few_that_strike_all(seeds: Sequence[int]) -> list[int]:
+    """A few of these seeds, whose drills together strike every victim; each strikes as many new ones as any could."""
+    chosen: list[int] = []
+    left = set(Victim)
+    while left:
+        best = max(seeds, key=lambda seed: len(left & drill_of(seed).victims))
+        chosen.append(best)
+        left -= drill_of(best).victims
+    return chosen
