@@ -79,7 +79,7 @@ class ModelScorer:
         lane: Lane = OPEN,
     ) -> None:
         self._watch = QueueWatch(transport, model.name, model.version)
-        self._slots = Slots(self._watch.window)
+        self._slots = Slots(self._watch.window, lambda: lane.permitted)
         self._model, self._transport = model, transport
         self._again = again or Again(transport, timeout_s)
         self._keep_nonfinite, self._lane = keep_nonfinite, lane

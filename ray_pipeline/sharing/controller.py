@@ -48,8 +48,8 @@ BUSY_STEP = 0.05
 """How finely the share of users is taken who find the instance left to them busy."""
 
 TURN_S = 0.25
-"""A batch of a job that takes turns with others runs so long at most: where one runs and one waits, a job of higher
-priority has the server within half a second."""
+"""A batch runs so long at most while nobody is online: where one runs and one waits, a user who comes, or a job of higher
+priority, has the server within half a second."""
 
 DROPS = 3
 """After so many requests in a row that the server dropped, it is left alone."""
@@ -61,7 +61,7 @@ AWAY = Limit(0, 0.0, "the server drops requests, or is away; it is asked again")
 BLIND = Limit(0, 0.0, "the server's counts do not come, so that nobody knows whether users are online")
 SILENT = Limit(0, 0.0, "bulk is silent, to see how fast the server answers without it")
 TOO_SLOW = Limit(0, 0.0, "beside a batch of one row users would wait longer than they may; that is looked at again")
-NOBODY = Limit(UNLIMITED, math.inf, "nobody is online", users_online=False)
+NOBODY = Limit(UNLIMITED, TURN_S, "nobody is online", users_online=False)
 
 
 class Controller:

@@ -17,7 +17,7 @@ from ray_pipeline.sharing.choice import LaneChoice
 from ray_pipeline.sharing.gate import Gate
 from ray_pipeline.sharing.helm import Helm
 from ray_pipeline.sharing.holder import Holder
-from ray_pipeline.sharing.limit import Bound, Limit
+from ray_pipeline.sharing.limit import UNLIMITED, Bound, Limit
 from ray_pipeline.sharing.listener import Listener
 from ray_pipeline.sharing.messages import Hello
 from ray_pipeline.sharing.pace import Pace
@@ -48,6 +48,11 @@ class Manners:
 class Lane(Protocol):
     """A job's way to a server."""
 
+    @property
+    def permitted(self) -> int:
+        """How many batches of all who mind each other may be at the server at this moment."""
+        ...
+
     def introduce(self, row: Request) -> None:
         """Takes a request of one real row, before the first batch is sent."""
         ...
@@ -59,6 +64,8 @@ class Lane(Protocol):
 
 class OpenLane:
     """Nobody else is to be minded."""
+
+    permitted = UNLIMITED
 
     def introduce(self, row: Request) -> None:
         """Nobody asks."""
@@ -106,6 +113,11 @@ class PermittedLane:
         """The first row is what a limiter measures the server with. Raises FatalError if there is no limiter."""
         if self._permits is None:
             self._permits = self._permits_of(row)
+
+    @property
+    def permitted(self) -> int:
+        """As many as whoever gives permits says."""
+        return UNLIMITED if self._permits is None else self._permits.limit.in_flight
 
     def rows_at_once(self, request: Request) -> int:
         """As many as run within what the limiter gives a batch."""

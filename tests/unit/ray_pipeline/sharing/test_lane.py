@@ -15,7 +15,7 @@ from ray_pipeline.outcome import Outcome
 from ray_pipeline.prepare.rows import prepared_column
 from ray_pipeline.scoring.model import ModelScorer
 from ray_pipeline.sharing.lane import OPEN, PermittedLane, elements_of, rows_of
-from ray_pipeline.sharing.limit import Limit
+from ray_pipeline.sharing.limit import UNLIMITED, Limit
 from ray_pipeline.transport.base import Request, Tensors
 from ray_pipeline.transport.fake import FakeTransport
 from tests.support.job_models import tensor_model
@@ -60,6 +60,7 @@ def doubled(request: Request) -> Tensors:
 def test_rows_and_elements() -> None:
     assert (rows_of(batch(3)), elements_of(batch(3))) == (3, 12)
     assert OPEN.rows_at_once(batch(3)) == 3
+    assert OPEN.permitted == UNLIMITED
 
 
 def test_each_request_has_a_permit_that_comes_back_with_its_outcome() -> None:
