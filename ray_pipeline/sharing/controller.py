@@ -48,8 +48,8 @@ BUSY_STEP = 0.05
 """How finely the share of users is taken who find the instance left to them busy."""
 
 TURN_S = 0.25
-"""A batch runs so long at most while nobody is online: where one runs and one waits, a user who comes, or a job of higher
-priority, has the server within half a second."""
+"""A batch runs so long at most while nobody is online: where one runs and one waits, a user who comes, or a job of
+higher priority, has the server within half a second."""
 
 DROPS = 3
 """After so many requests in a row that the server dropped, it is left alone."""

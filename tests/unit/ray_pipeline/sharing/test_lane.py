@@ -63,6 +63,14 @@ def test_rows_and_elements() -> None:
     assert OPEN.permitted == UNLIMITED
 
 
+def test_as_much_is_permitted_as_whoever_gives_permits_says() -> None:
+    permits = Permits(Limit(3, math.inf, ""))
+    lane = PermittedLane(FakeTransport(doubled), permits.of, TIMEOUT_S)
+    assert lane.permitted == UNLIMITED
+    lane.introduce(batch(1))
+    assert lane.permitted == 3
+
+
 def test_each_request_has_a_permit_that_comes_back_with_its_outcome() -> None:
     errors: list[Exception | None] = [None, RefusedError("bad"), RetryableError("gone")]
 
