@@ -40,7 +40,7 @@ def limits(server: NodeServer, home: Path) -> list[dict[str, Any]]:
 
 
 def test_users_are_seen_and_bulk_holds_back(job: Path, home: Path, tmp_path: Path, minilm_server: NodeServer) -> None:
-    with users(minilm_server.grpc_url, "minilm", 64, [Stretch(rate_per_s=10, seconds=30)], seed=0) as seen:
+    with users(minilm_server.grpc_url, "minilm", 64, [Stretch(rate_per_s=10, seconds=60)], seed=0) as seen:
         printed = score(job, home)
     assert "lane    shared: as the job file says\n        95% of online users wait at most 3 times as long" in printed
     assert "\ncaution minilm: instance_group has 1 instance: a batch of bulk that runs is not interrupted" in printed
