@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.measure import parts, save
-from benchmarks.stage import Way, events_of, in_its_stride, rate, stage
+from benchmarks.stage import Way, await_parts, events_of, in_its_stride, rate, stage
 
 ROWS = 512
 """So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with small ones two
@@ -31,8 +31,6 @@ HIGHER_S = 20.0
 """How long the job of higher priority is there."""
 SOON_S = 20.0
 """How long a job may take to go on."""
-PART_S = 300.0
-"""How long a job may take for a part."""
 
 
 def main(
@@ -64,21 +62,12 @@ def main(
 
 def by_weight(heavy: Way, light: Way, seconds: float) -> float:
     """How many times as many rows a second the heavier job has."""
-    with in_its_stride(light), in_its_stride(heavy):
-        await_part(light)  # the one that it began alone does not count
+    with in_its_stride(light) as process, in_its_stride(heavy):
+        await_parts(light, process, len(parts(light.output)) + 1)  # the one that it began alone does not count
         began_s = time.time()
         time.sleep(seconds)
         ended_s = time.time()
     return rate(heavy.output, began_s, ended_s) / rate(light.output, began_s, ended_s)
-
-
-def await_part(way: Way) -> None:
-    """Waits until a job has committed another part."""
-    before, deadline_s = len(parts(way.output)), time.monotonic() + PART_S
-    while len(parts(way.output)) == before:
-        if time.monotonic() > deadline_s:
-            raise SystemExit(f"{way.name} has committed no part for {PART_S:g} s")
-        time.sleep(0.05)
 
 
 def by_priority(low: Way, high: Way, url: str) -> tuple[float, float]:

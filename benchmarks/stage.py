@@ -52,6 +52,11 @@ class Way:
     command: Command
     output: Path
 
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.output.with_suffix(".log")
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -102,23 +107,27 @@ def in_its_stride(way: Way) -> Iterator[subprocess.Popen[bytes]]:
     """The process of a bulk job that has committed some parts, while the block runs; then it is interrupted."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else a job of a background command would not hear it
     shutil.rmtree(way.output, ignore_errors=True)
-    log = way.output.with_suffix(".log")
-    with log.open("wb") as out:
+    with way.log.open("wb") as out:
         process = subprocess.Popen(
             way.command, cwd=ROOT, env=environment(), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
         with process:
             try:
-                while len(parts(way.output)) < PARTS_BEFORE:
-                    if process.poll() is not None:
-                        raise SystemExit(f"{' '.join(way.command)} ended too early:\n{log.read_text()[-4000:]}")
-                    time.sleep(0.05)
+                await_parts(way, process, PARTS_BEFORE)
                 yield process
                 if process.poll() is not None:
-                    raise SystemExit(f"{way.name} had not enough to do, or failed:\n{log.read_text()[-4000:]}")
+                    raise SystemExit(f"{way.name} had not enough to do, or failed:\n{way.log.read_text()[-4000:]}")
             finally:
                 process.send_signal(signal.SIGINT)
                 process.wait(ENDS_S)
+
+
+def await_parts(way: Way, process: subprocess.Popen[bytes], count: int) -> None:
+    """Waits until a bulk job has committed so many parts. Raises SystemExit if it ends before."""
+    while len(parts(way.output)) < count:
+        if process.poll() is not None:
+            raise SystemExit(f"{' '.join(way.command)} ended too early:\n{way.log.read_text()[-4000:]}")
+        time.sleep(0.05)
 
 
 def rate(output: Path, began_s: float, ended_s: float) -> float:

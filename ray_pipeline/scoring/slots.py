@@ -11,7 +11,7 @@ from ray_pipeline.scoring.window import Window
 class Slots:
     """As many as the window says, of which those that are `permitted` are at the server; for any thread.
 
-    Where no more than the window are permitted, others may have permits as well, and one place more is for a batch that
+    Where the window is all that is permitted, others may have permits as well, and one place more is for a batch that
     waits for its permit: a job that asked only when it is done with an answer would lose its turn to them.
     """
 
@@ -37,5 +37,5 @@ class Slots:
             self._freed.notify_all()
 
     def _size(self) -> int:
-        permitted, size = self._permitted(), self._window.size
-        return max(size, permitted + 1) if permitted <= size else size
+        size = self._window.size
+        return size + 1 if self._permitted() == size else size

@@ -74,7 +74,8 @@ class Lifeline:
         except struct.error as error:
             raise LayoutError(f"{server.region} of Triton is too small: {error}") from error
         if length != EXPECTED_LENGTH:
-            raise LayoutError(f"{server.region} of Triton has {length} where the length of a queue, 1000, should be")
+            expected = f"the length of a queue, {EXPECTED_LENGTH}, should be"
+            raise LayoutError(f"{server.region} of Triton has {length} where {expected}")
         self._cut = threading.Event()
         self._thread = threading.Thread(target=self._give_signs, daemon=True)
         self._thread.start()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import until
 from triton_models.backends.onnxruntime import lifeline
 from triton_models.backends.onnxruntime.lifeline import (
     EXPECTED_LENGTH,
@@ -58,9 +58,7 @@ def test_signs_of_life_come_again_and_again(region: Path) -> None:
             with region.open("r+b") as file:
                 file.seek(CONTROL + OWNERSHIP)
                 file.write(b"\0")
-            deadline_s = time.monotonic() + 30
-            while not region.read_bytes()[CONTROL + OWNERSHIP] and time.monotonic() < deadline_s:
-                time.sleep(0.01)
+            until(lambda: region.read_bytes()[CONTROL + OWNERSHIP], "a sign", patience_s=30.0)
             assert region.read_bytes()[CONTROL + OWNERSHIP] == 1
 
 
