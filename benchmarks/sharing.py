@@ -4,8 +4,8 @@ Users send single rows to a Triton with all-MiniLM-L6-v2 (64 tokens, open loop, 
 the loop that everybody writes scores beside them (32 rows a batch, 4 in flight), and while Rayton does, in each way of
 sharing. Phases take turns and are repeated. The users' utilisation is their rate times the seconds of one row alone,
 which are taken anew before each turn, as machines grow faster and slower; left over for bulk is (1 - utilisation) of
-what Rayton reaches without users. Each phase is held against the same users alone, and bulk alone, of the same turn;
-ratios are medians of those of the turns. Writes JSON and prints a table.
+what Rayton reaches without users. Each phase is held against the same users alone, and bulk alone, of the same turn,
+which are taken as near to it as can be; ratios are medians of those of the turns. Writes JSON and prints a table.
 
     python -m benchmarks.sharing
     python -m benchmarks.sharing --repeats 1 --seconds 15
@@ -48,6 +48,7 @@ from triton_models.server.process import NodeServer
 from triton_models.server.runtime import ensure_runtime
 
 QUANTILES = ("p50", "p95", "p99")
+EXCLUSIVE = "exclusive"
 
 BEFORE_S = 8.0
 """What is seen counts so long after a phase has begun: users who are there, and not those who come; what bulk scores,
@@ -90,11 +91,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class Setting:
-    """A server of the users, and the phases that are taken with it; the first one is bulk alone."""
+    """A server of the users, and the phases that are taken with it."""
 
     name: str
     url: str
     phases: Sequence[Phase]
+
+    @property
+    def exclusive(self) -> Phase:
+        """Bulk alone."""
+        return next(phase for phase in self.phases if phase.name == EXCLUSIVE)
 
 
 def main(
@@ -119,32 +125,33 @@ def main(
 
 
 def phases_of(setting: str, texts: Path, folder: Path, version: Path, url: str) -> list[Phase]:
-    """All that is measured with a server, in the order of the first turn."""
+    """All that is measured with a server, in the order of the first turn; machines grow faster and slower within
+    minutes, so that what is held against each other is taken one after the other."""
     repository = version.parent.parent
 
     def rayton(name: str, sharing: str = "") -> Way:
         return job_of(name, folder, texts, repository, url, sharing)
 
-    exclusive = Phase("exclusive", 0.0, rayton("exclusive"))
+    exclusive = Phase(EXCLUSIVE, 0.0, rayton(EXCLUSIVE))
     if setting == TWO:
         shared = rayton("shared", 'lane = "shared"\nmax_slowdown = 1.5')
         return [
-            exclusive,
             Phase("alone", 0.12, None),
             Phase("shared lane", 0.12, shared, Goals(1.15, 1.5, 2.0, 0.5 / 0.88)),
+            exclusive,
         ]
     words = ("--source", texts, "--output", folder / "naive", "--version", version, "--clients", 4, "--url", url)
     naive = Way("naive", module("benchmarks.rivals", "tritonclient", *words), folder / "naive")
     own, shared = rayton("own", 'lane = "own"'), rayton("shared", 'lane = "shared"\nmax_slowdown = 3')
     return [
-        exclusive,
-        Phase("nobody, shared lane", 0.0, shared, Goals(0, 0, 0, 0.92)),
-        Phase("alone", 0.12, None),
         Phase("naive", 0.12, naive),
-        Phase("own lane", 0.12, own, Goals(1.2, 1.15, 1.25, 0.8)),
-        Phase("shared lane", 0.12, shared, Goals(3.0, 3.0, 3.5, 0.85)),
         Phase("alone", 0.5, None),
         Phase("own lane", 0.5, own, Goals(1.3, 1.3, 1.5, 0.65)),
+        Phase("own lane", 0.12, own, Goals(1.2, 1.15, 1.25, 0.8)),
+        Phase("alone", 0.12, None),
+        exclusive,
+        Phase("shared lane", 0.12, shared, Goals(3.0, 3.0, 3.5, 0.85)),
+        Phase("nobody, shared lane", 0.0, shared, Goals(0, 0, 0, 0.92)),
     ]
 
 
@@ -228,7 +235,7 @@ def report(settings: Sequence[Setting], turns: Turns, repeats: int, seconds: flo
         table.add_column(heading, justify="left" if heading in ("server", "beside") else "right")
     compared = []
     for setting in settings:
-        exclusive = turns[setting.name, setting.phases[0]]
+        exclusive = turns[setting.name, setting.exclusive]
         alone = {phase.utilisation: turns[setting.name, phase] for phase in setting.phases if phase.way is None}
         for phase in setting.phases:
             taken = turns[setting.name, phase]
