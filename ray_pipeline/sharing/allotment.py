@@ -14,6 +14,7 @@ from ray_pipeline.sharing.fair import Terms, Turns
 from ray_pipeline.sharing.limit import BY_HAND, Bound, Bounds, Limit
 from ray_pipeline.sharing.messages import Canary, Granted, Hello, Message, MessageError, Steer
 from ray_pipeline.sharing.permits import Held, Ledger
+from ray_pipeline.sharing.work import Work
 
 ASK_EVERY_S = 0.02
 """How often the controller is asked for the limit while nothing that it is told changes what it knows of users."""
@@ -80,7 +81,7 @@ class Allotment:
         self._found = Limit(0, 0.0, "nothing is known yet")
         self._limit = self._found
         self._trouble: str | None = None
-        self._ledger, self._turns = Ledger(), Turns()
+        self._ledger, self._turns, self._work = Ledger(), Turns(), Work()
         self._jobs: dict[str, Hello] = {}
         self._holders: dict[int, str] = {}
         self._steers: dict[str, Steer] = {}
@@ -99,6 +100,7 @@ class Allotment:
         for number in hello.held:
             self._ledger.keep(holder, number, 0.0, now_s)
             self._turns.kept(hello.job, 0.0, now_s)
+            self._work.came((holder, number), now_s)
             control.batch_sent(now_s)
         self._note("holder came", job=hello.job, pid=hello.pid, held=len(hello.held))
         self._ask(control, now_s)
@@ -189,6 +191,7 @@ class Allotment:
         while (choice := self._turns.choose(self._limit.in_flight - self._ledger.in_flight, now_s)).job is not None:
             wanted = self._ledger.grant(choice.job, now_s)
             self._turns.granted(choice.job, wanted.expected_s, now_s)
+            self._work.came((wanted.holder, wanted.number), now_s)
             self._control.batch_sent(now_s)
             self._tell(wanted.holder, Granted(wanted.number))
         return choice.again_s
@@ -200,7 +203,8 @@ class Allotment:
         return job
 
     def _returned(self, permit: Held, took_s: float, outcome: Outcome, now_s: float) -> None:
-        self._turns.returned(permit.job, permit.expected_s, took_s, now_s)
+        worked_s = self._work.ended((permit.holder, permit.number), now_s)
+        self._turns.returned(permit.job, permit.expected_s, worked_s, now_s)
         assert self._control is not None
         self._control.batch_answered(now_s, took_s, outcome)
         if outcome == "dropped":
@@ -209,7 +213,7 @@ class Allotment:
     def _follow_jobs(self, now_s: float) -> Control:
         """Keeps the bounds of all jobs, and the fewest instances that any of them knows of."""
         bounds: list[Bound] = [hello.bound for hello in self._jobs.values()]
-        instances = min(hello.instances for hello in self._jobs.values())
+        instances = self._work.instances = min(hello.instances for hello in self._jobs.values())
         model = self._model_of(next(iter(self._jobs.values())).canary)
         if self._control is None or model != self._model:
             self._control, self._model = self._new_control(bounds, instances, now_s), model

@@ -23,8 +23,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Held:
-    """A permit in use since the moment `since_s`."""
+    """A permit in use since the moment `since_s`, by its holder's own number."""
 
+    holder: int
+    number: int
     job: str
     expected_s: float
     since_s: float
@@ -79,7 +81,7 @@ class Ledger:
         """A holder has a permit, whoever granted it. Raises PermitError if it has it already."""
         if number in self._held[holder]:
             raise PermitError(f"permit {number} is held already")
-        self._held[holder][number] = Held(self._jobs[holder], expected_s, now_s)
+        self._held[holder][number] = Held(holder, number, self._jobs[holder], expected_s, now_s)
         self.in_flight += 1
 
     def give(self, holder: int, number: int) -> Wanted | Held:

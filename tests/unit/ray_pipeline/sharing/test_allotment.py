@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -162,6 +164,24 @@ def test_permits_of_a_former_limiter_count(node: Node) -> None:
     node.allotment.turn(0.1)
     assert node.granted() == [(1, 10)]
     assert node.control.ended == [(3.0, "success")]
+
+
+def test_a_job_of_small_batches_does_not_pay_for_the_large_ones_before_it(node: Node) -> None:
+    batch_s, worked_s, now_s = {1: 0.1, 2: 0.3}, {1: 0.0, 2: 0.0}, 0.0
+    numbers, queue = count(), deque[tuple[int, int]]()
+    for holder, weight in ((1, 3.0), (2, 1.0)):
+        node.allotment.came(holder, replace(HELLO, job=str(holder), weight=weight), now_s)
+        for _ in range(3):
+            node.allotment.take(holder, next(numbers), batch_s[holder], now_s)
+    while now_s < 100:
+        node.allotment.turn(now_s)
+        queue += node.granted()
+        holder, number = queue.popleft()
+        now_s += batch_s[holder]
+        worked_s[holder] += batch_s[holder]
+        node.allotment.give(holder, number, 2 * batch_s[holder], "success", now_s)
+        node.allotment.take(holder, next(numbers), batch_s[holder], now_s)
+    assert worked_s[1] / worked_s[2] == pytest.approx(3.0, rel=0.05)
 
 
 def test_who_stops_waiting_gets_nothing_and_the_controller_hears_nothing(node: Node) -> None:

@@ -27,7 +27,7 @@ def test_who_of_a_job_asks_first_is_served_first(ledger: Ledger) -> None:
 def test_a_permit_that_is_given_back_says_since_when_it_was_held(ledger: Ledger) -> None:
     ledger.ask(3, 7, 0.5)
     ledger.grant("b", 2.0)
-    assert ledger.give(3, 7) == Held("b", 0.5, 2.0)
+    assert ledger.give(3, 7) == Held(3, 7, "b", 0.5, 2.0)
     assert ledger.in_flight == 0
 
 
@@ -46,7 +46,7 @@ def test_permits_of_a_dead_holder_come_back_and_it_waits_no_more(ledger: Ledger)
     ledger.grant("a", 1.5)
     wanted, held = ledger.leave(1)
     assert wanted == [Wanted(1, 3, 0.5)]
-    assert held == [Held("a", 0.5, 1.0), Held("a", 0.5, 1.5)]
+    assert held == [Held(1, 1, "a", 0.5, 1.0), Held(1, 2, "a", 0.5, 1.5)]
     assert ledger.in_flight == 0
     assert ledger.grant("a", 2.0) == Wanted(2, 1, 0.5)
 
@@ -62,7 +62,7 @@ def test_a_job_is_there_as_long_as_one_of_its_holders(ledger: Ledger) -> None:
 def test_a_permit_of_a_former_limiter_counts(ledger: Ledger) -> None:
     ledger.keep(1, 40, 0.0, 3.0)
     assert ledger.in_flight == 1
-    assert ledger.give(1, 40) == Held("a", 0.0, 3.0)
+    assert ledger.give(1, 40) == Held(1, 40, "a", 0.0, 3.0)
 
 
 def test_a_number_is_used_once_at_a_time(ledger: Ledger) -> None:
