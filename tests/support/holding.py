@@ -1,5 +1,7 @@
 """A process that takes permits and gives them back, as an actor does, but sends nothing to the server.
 
+What has a permit waits for its turn at a file, as at a server of one instance, which works at one batch at a time.
+
     python -m tests.support.holding HOST:PORT HOME BATCH_S TAKERS HELLO
 
 HELLO is the line that it introduces itself with. Prints a line with the moment of each permit, in seconds of the
@@ -8,6 +10,7 @@ machine's monotonic clock, and ends with its standard input.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -88,7 +91,9 @@ def main(address: str, home: Path, batch_s: float, takers: int, hello: Hello) ->
                 permit = holder.take(batch_s)
                 began_s = time.monotonic()
                 os.write(sys.stdout.fileno(), f"{began_s}\n".encode())
-                ended.wait(batch_s)
+                with (home / "instance").open("w") as instance:
+                    fcntl.flock(instance, fcntl.LOCK_EX)
+                    ended.wait(batch_s)
                 permit.give(time.monotonic() - began_s, "ignored")  # the server does not count it
 
     for _ in range(takers):
