@@ -95,7 +95,7 @@ class Turns:
         account.seen_s = now_s
 
     def returned(self, job: str, expected_s: float, took_s: float, now_s: float) -> None:
-        """A job has given a permit back, after so long."""
+        """A job has given a permit back, for a batch that the server worked at for so long."""
         account = self._accounts[job]
         account.held -= 1
         account.charge(took_s - max(expected_s, _LEAST_S), now_s)
