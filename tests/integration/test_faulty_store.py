@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import count
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +16,7 @@ import pytest
 from exporter.export import export
 from exporter.spec import ExportSpec
 from tests.support.checker import check_every_row_once
-from tests.support.faulty_s3 import Fault, FaultyProxy, Rule, faulty, some_of_each
+from tests.support.faulty_s3 import Fault, FaultyProxy, Rule, Watch, faulty, some_of_each
 from tests.support.jobs import failing_score, score, write_job
 from tests.support.onnx_models import DOUBLES, onnx_file
 from tests.support.s3 import object_store
@@ -29,8 +32,7 @@ MODEL = 'name = "doubles"\ninputs = { x = "x" }\noutputs = { y = "answer" }'
 BAD = (5, 399)
 """Rows of each object that cannot be scored."""
 
-REQUESTS_BEFORE_THE_OUTAGE = 50
-"""Enough to plan and to commit some chunks, too few to commit all."""
+PARTS_BEFORE_THE_OUTAGE = 3
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,18 @@ def place(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield Place(endpoint_url, server, repository)
 
 
+def outage_after(parts: int) -> Watch:
+    """Every request fails from the moment on that a part more than these is to be written."""
+    written, out = count(), Event()
+
+    def watch(method: str, key: str, client_port: int) -> Fault | None:
+        if method == "PUT" and fnmatchcase(key, "*/data/*") and next(written) >= parts:
+            out.set()
+        return Fault.RESET if out.is_set() else None
+
+    return watch
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_store_that_often_fails_costs_time_and_no_row(home: Path, place: Place, tmp_path: Path, seed: int) -> None:
     rules = [
@@ -105,7 +119,8 @@ def test_an_outage_longer_than_the_patience_ends_the_job_in_words_and_the_same_c
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHETEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
-    with faulty(place.endpoint_url, Rule(Fault.RESET, spared=REQUESTS_BEFORE_THE_OUTAGE)) as proxy:
+    with faulty(place.endpoint_url) as proxy:
+        well, proxy.watch = proxy.watch, outage_after(PARTS_BEFORE_THE_OUTAGE)
         job = place.job(tmp_path, proxy, timeout_s=1)
         said = failing_score(job, home)
         assert f"s3://{BUCKET}/" in said
@@ -115,10 +130,10 @@ def test_an_outage_longer_than_the_patience_ends_the_job_in_words_and_the_same_c
         assert "s3cr3t" not in said
         print(said)
         parts = [path for path in place.files(tmp_path) if path.startswith("data/")]
-        assert 0 < len(parts) < CHUNKS
+        assert len(parts) == PARTS_BEFORE_THE_OUTAGE
         assert "_SUCCESS" not in place.files(tmp_path)
 
-        proxy.rules.clear()
+        proxy.watch = well
         printed = score(job, home)
     assert f"{len(parts)} chunks are committed" in printed
     place.check(tmp_path)
