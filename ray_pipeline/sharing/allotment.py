@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ray_pipeline.outcome import Outcome
-from ray_pipeline.sharing.fair import Terms, Turns
+from ray_pipeline.sharing.fair import Choice, Terms, Turns
 from ray_pipeline.sharing.limit import BY_HAND, Bound, Bounds, Limit
 from ray_pipeline.sharing.messages import Canary, Granted, Hello, Message, MessageError, Steer
 from ray_pipeline.sharing.permits import Held, Ledger
@@ -188,13 +188,17 @@ class Allotment:
         if now_s >= self._ask_at_s:
             self._ask(self._control, now_s)
             self._tell_limits()
-        while (choice := self._turns.choose(self._limit.in_flight - self._ledger.in_flight, now_s)).job is not None:
+        while (choice := self._choice(now_s)).job is not None:
             wanted = self._ledger.grant(choice.job, now_s)
             self._turns.granted(choice.job, wanted.expected_s, now_s)
             self._work.came((wanted.holder, wanted.number), now_s)
             self._control.batch_sent(now_s)
             self._tell(wanted.holder, Granted(wanted.number))
         return choice.again_s
+
+    def _choice(self, now_s: float) -> Choice:
+        in_flight = self._ledger.in_flight
+        return self._turns.choose(self._limit.in_flight - in_flight, max(self._work.instances - in_flight, 0), now_s)
 
     def _job_of(self, holder: int) -> str:
         job = self._holders.get(holder)

@@ -12,9 +12,12 @@ PRIORITY_HOLD_S = 5.0
 """How long a job of higher priority keeps the others out after its last sign of life: longer than it needs from one
 chunk to the next on a machine that has much to do."""
 
-GRACE_SHARE, MOST_GRACE_S = 0.1, 0.005
-"""A job that asks only after it has given back is waited for, this part of its last batch at most: it would otherwise
-lose its turn each time to whoever happens to wait."""
+GRACE_S = 0.25
+"""A job that asks only after it has given back is waited for, as long as its last batch was worked at and this long at
+most: it would otherwise lose its turn each time to whoever happens to wait."""
+
+IDLE_GRACE_SHARE, IDLE_GRACE_S = 0.1, 0.005
+"""Where an instance has nothing to do meanwhile: this part of its last batch, and this long at most."""
 
 MOST_LAG_S = 3.0
 """The server time that a job which did not always wait may be behind, as between two chunks: it is made up for no more
@@ -99,11 +102,11 @@ class Turns:
         account = self._accounts[job]
         account.held -= 1
         account.charge(took_s - max(expected_s, _LEAST_S), now_s)
-        account.grace_ends_s = now_s + min(GRACE_SHARE * took_s, MOST_GRACE_S)
+        account.returned_s, account.last_s = now_s, took_s
         account.seen_s = now_s
 
-    def choose(self, free: int, now_s: float) -> Choice:
-        """Whose turn it is when `free` permits can be had."""
+    def choose(self, free: int, idle: int, now_s: float) -> Choice:
+        """Whose turn it is when `free` permits can be had, and `idle` instances have nothing to do."""
         able = self._able(now_s)
         waiting = [job for job in able if self._accounts[job].may_have_more()]
         ready = [job for job in waiting if self._accounts[job].ready_s(now_s) <= now_s]
@@ -113,10 +116,11 @@ class Turns:
             return Choice(None, min(self._accounts[job].ready_s(now_s) for job in waiting))
         best = min(ready, key=lambda job: self._accounts[job].virtual_s)
         before_it = [
-            account.grace_ends_s
+            account.grace_ends_s(idle > 0)
             for account in (self._accounts[job] for job in able)
             if not account.waiting
-            and account.grace_ends_s > now_s
+            and account.has_room()
+            and account.grace_ends_s(idle > 0) > now_s
             and account.virtual_s < self._accounts[best].virtual_s
         ]
         return Choice(best) if len(before_it) < free else Choice(None, min(before_it))
@@ -138,15 +142,25 @@ class _Account:
     waiting: int = 0
     held: int = 0
     most: int | None = None
-    grace_ends_s: float = 0.0
+    returned_s: float = 0.0
+    last_s: float = 0.0
 
     def is_alive(self, now_s: float) -> bool:
         if self.most == 0:
             return False
         return self.waiting > 0 or self.held > 0 or now_s - self.seen_s < PRIORITY_HOLD_S
 
+    def has_room(self) -> bool:
+        return self.most is None or self.held < self.most
+
     def may_have_more(self) -> bool:
-        return self.waiting > 0 and (self.most is None or self.held < self.most)
+        return self.waiting > 0 and self.has_room()
+
+    def grace_ends_s(self, idle: bool) -> float:
+        """Until when it is waited for."""
+        if idle:
+            return self.returned_s + min(IDLE_GRACE_SHARE * self.last_s, IDLE_GRACE_S)
+        return self.returned_s + min(self.last_s, GRACE_S)
 
     def ready_s(self, now_s: float) -> float:
         """When its share of server time lets it have a batch more."""

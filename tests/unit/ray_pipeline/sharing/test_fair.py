@@ -39,8 +39,14 @@ class Job:
         return self.used_s / sum(job.used_s for job in others)
 
 
-def simulate(jobs: Sequence[Job], seconds: float, permits: int = 1, surely_expected: bool = True) -> None:
-    """Hands `permits` permits out, as the limiter does: at each event, and when it is told to ask again."""
+def simulate(
+    jobs: Sequence[Job], seconds: float, permits: int = 1, surely_expected: bool = True, instances: int | None = None
+) -> None:
+    """Hands `permits` permits out, as the limiter does: at each event, and when it is told to ask again.
+
+    The server has as many instances, or fewer: then batches wait for each other, in the order in which they came.
+    """
+    at_work_until_s = [0.0] * (instances or permits)
     turns, dice = Turns(), random.Random(0)
     events: list[tuple[float, int, str, Job, float]] = []
     count, free, again_s = 0, permits, -1.0
@@ -70,14 +76,16 @@ def simulate(jobs: Sequence[Job], seconds: float, permits: int = 1, surely_expec
                 later(job.asks_again_s(now_s), "ask", job)
         elif what == "go":
             turns.leave(job.name)
-        while (choice := turns.choose(free, now_s)).job is not None:
+        while (choice := turns.choose(free, len(at_work_until_s) - (permits - free), now_s)).job is not None:
             chosen = next(one for one in jobs if one.name == choice.job)
             took_s = chosen.batch_s * dice.uniform(0.5, 1.5)
             expected[chosen.name].append(chosen.batch_s if surely_expected else 0.0)
             turns.granted(chosen.name, expected[chosen.name][-1], now_s)
             chosen.granted.append(now_s)
             free -= 1
-            later(now_s + took_s, "give", chosen, took_s)
+            ends_s = max(heapq.heappop(at_work_until_s), now_s) + took_s
+            heapq.heappush(at_work_until_s, ends_s)
+            later(ends_s, "give", chosen, took_s)
         if choice.again_s is not None and choice.again_s != again_s:
             again_s = choice.again_s
             assert again_s > now_s
@@ -101,6 +109,14 @@ def test_jobs_that_ask_only_after_they_have_given_back_get_their_share_too() -> 
     simulate(jobs, 30.0)
     assert jobs[0].used_s / jobs[1].used_s == pytest.approx(3.0, rel=0.15)
     assert jobs[0].used_s + jobs[1].used_s > 0.95 * 30.0
+
+
+def test_a_job_that_asks_late_gets_its_share_while_the_server_has_a_batch_to_work_at() -> None:
+    three = Job("three", Terms(weight=3.0), batch_s=0.15, turnaround_s=0.05)
+    one = Job("one", Terms(weight=1.0), batch_s=0.15)
+    simulate([three, one], 200.0, permits=2, instances=1)
+    assert three.used_s / one.used_s == pytest.approx(3.0, rel=0.15)
+    assert three.used_s + one.used_s > 0.95 * 200.0
 
 
 def test_a_job_that_wants_nothing_between_its_chunks_gets_its_share_all_the_same() -> None:
@@ -146,7 +162,7 @@ def test_who_was_idle_does_not_catch_up_what_it_left_to_others() -> None:
             turns.asked(job, 100.0)
     chosen = []
     for step in range(100, 120):
-        choice = turns.choose(1, float(step))
+        choice = turns.choose(1, 1, float(step))
         assert choice.job is not None
         chosen.append(choice.job)
         turns.granted(choice.job, 1.0, float(step))
@@ -177,8 +193,8 @@ def test_a_higher_priority_that_wants_nothing_does_not_keep_others_out() -> None
     turns.join("high", Terms(priority=1), 0.0)
     turns.join("low", Terms(), 0.0)
     turns.asked("low", 0.5)
-    assert turns.choose(1, 0.5).job is None
-    assert turns.choose(1, PRIORITY_HOLD_S + 0.01) == Choice("low")
+    assert turns.choose(1, 1, 0.5).job is None
+    assert turns.choose(1, 1, PRIORITY_HOLD_S + 0.01) == Choice("low")
 
 
 def test_a_paused_job_keeps_nobody_out_and_a_limited_one_has_no_more_than_it_may() -> None:
@@ -188,13 +204,13 @@ def test_a_paused_job_keeps_nobody_out_and_a_limited_one_has_no_more_than_it_may
     for job in ("low", "high", "high"):
         turns.asked(job, 0.0)
     turns.limit("high", 0)
-    assert turns.choose(2, 0.0) == Choice("low")
+    assert turns.choose(2, 2, 0.0) == Choice("low")
     turns.limit("high", 1)
-    assert turns.choose(2, 0.0) == Choice("high")
+    assert turns.choose(2, 2, 0.0) == Choice("high")
     turns.granted("high", 0.1, 0.0)
-    assert turns.choose(1, 0.0) == Choice(None)
+    assert turns.choose(1, 1, 0.0) == Choice(None)
     turns.limit("high", None)
-    assert turns.choose(1, 0.0) == Choice("high")
+    assert turns.choose(1, 1, 0.0) == Choice("high")
 
 
 @pytest.mark.parametrize(("max_share", "instances"), [(0.25, 1), (0.5, 2), (0.9, 1)])
@@ -220,4 +236,4 @@ def test_permits_of_a_job_that_died_do_not_count() -> None:
     turns.returned("dead", 9.0, 0.5, 0.5)
     turns.leave("dead")
     turns.asked("alive", 0.5)
-    assert turns.choose(1, 0.5) == Choice("alive")
+    assert turns.choose(1, 1, 0.5) == Choice("alive")
