@@ -22,7 +22,7 @@ from benchmarks.stage import Way, await_parts, events_of, in_its_stride, rate, s
 ROWS = 512
 """So many make a chunk where shares are looked at. Each chunk costs a job some work besides, and with small ones two
 jobs on two processors are so busy with it that they want less of the server than they may have; of large ones the
-lighter job ends too few to be counted."""
+lighter job ends too few to be counted: two or three a minute, so that both are looked at for some minutes."""
 MOMENT_ROWS = 32
 """Small parts show moments."""
 
@@ -35,7 +35,7 @@ SOON_S = 20.0
 
 def main(
     repeats: Annotated[int, typer.Option(help="Turns.")] = 3,
-    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 80.0,
+    seconds: Annotated[float, typer.Option(help="How long two jobs are looked at.")] = 160.0,
 ) -> None:
     """Prepares, measures, reports."""
     ratios: list[float] = []
