@@ -198,7 +198,8 @@ class Allotment:
 
     def _choice(self, now_s: float) -> Choice:
         in_flight = self._ledger.in_flight
-        return self._turns.choose(self._limit.in_flight - in_flight, max(self._work.instances - in_flight, 0), now_s)
+        free, idle = self._limit.in_flight - in_flight, in_flight < self._work.instances
+        return self._turns.choose(free, now_s, idle=idle)
 
     def _job_of(self, holder: int) -> str:
         job = self._holders.get(holder)

@@ -105,8 +105,8 @@ class Turns:
         account.returned_s, account.last_s = now_s, took_s
         account.seen_s = now_s
 
-    def choose(self, free: int, idle: int, now_s: float) -> Choice:
-        """Whose turn it is when `free` permits can be had, and `idle` instances have nothing to do."""
+    def choose(self, free: int, now_s: float, *, idle: bool) -> Choice:
+        """Whose turn it is when `free` permits can be had; `idle`: an instance has nothing to do."""
         able = self._able(now_s)
         waiting = [job for job in able if self._accounts[job].may_have_more()]
         ready = [job for job in waiting if self._accounts[job].ready_s(now_s) <= now_s]
@@ -115,14 +115,12 @@ class Turns:
         if not ready:
             return Choice(None, min(self._accounts[job].ready_s(now_s) for job in waiting))
         best = min(ready, key=lambda job: self._accounts[job].virtual_s)
-        before_it = [
-            account.grace_ends_s(idle > 0)
+        behind = [
+            account
             for account in (self._accounts[job] for job in able)
-            if not account.waiting
-            and account.has_room()
-            and account.grace_ends_s(idle > 0) > now_s
-            and account.virtual_s < self._accounts[best].virtual_s
+            if not account.waiting and account.has_room() and account.virtual_s < self._accounts[best].virtual_s
         ]
+        before_it = [ends_s for account in behind if (ends_s := account.grace_ends_s(idle=idle)) > now_s]
         return Choice(best) if len(before_it) < free else Choice(None, min(before_it))
 
     def _able(self, now_s: float) -> list[str]:
@@ -156,7 +154,7 @@ class _Account:
     def may_have_more(self) -> bool:
         return self.waiting > 0 and self.has_room()
 
-    def grace_ends_s(self, idle: bool) -> float:
+    def grace_ends_s(self, *, idle: bool) -> float:
         """Until when it is waited for."""
         if idle:
             return self.returned_s + min(IDLE_GRACE_SHARE * self.last_s, IDLE_GRACE_S)

@@ -76,7 +76,7 @@ def simulate(
                 later(job.asks_again_s(now_s), "ask", job)
         elif what == "go":
             turns.leave(job.name)
-        while (choice := turns.choose(free, len(at_work_until_s) - (permits - free), now_s)).job is not None:
+        while (choice := turns.choose(free, now_s, idle=permits - free < len(at_work_until_s))).job is not None:
             chosen = next(one for one in jobs if one.name == choice.job)
             took_s = chosen.batch_s * dice.uniform(0.5, 1.5)
             expected[chosen.name].append(chosen.batch_s if surely_expected else 0.0)
@@ -162,7 +162,7 @@ def test_who_was_idle_does_not_catch_up_what_it_left_to_others() -> None:
             turns.asked(job, 100.0)
     chosen = []
     for step in range(100, 120):
-        choice = turns.choose(1, 1, float(step))
+        choice = turns.choose(1, float(step), idle=True)
         assert choice.job is not None
         chosen.append(choice.job)
         turns.granted(choice.job, 1.0, float(step))
@@ -193,8 +193,8 @@ def test_a_higher_priority_that_wants_nothing_does_not_keep_others_out() -> None
     turns.join("high", Terms(priority=1), 0.0)
     turns.join("low", Terms(), 0.0)
     turns.asked("low", 0.5)
-    assert turns.choose(1, 1, 0.5).job is None
-    assert turns.choose(1, 1, PRIORITY_HOLD_S + 0.01) == Choice("low")
+    assert turns.choose(1, 0.5, idle=True).job is None
+    assert turns.choose(1, PRIORITY_HOLD_S + 0.01, idle=True) == Choice("low")
 
 
 def test_a_paused_job_keeps_nobody_out_and_a_limited_one_has_no_more_than_it_may() -> None:
@@ -204,13 +204,13 @@ def test_a_paused_job_keeps_nobody_out_and_a_limited_one_has_no_more_than_it_may
     for job in ("low", "high", "high"):
         turns.asked(job, 0.0)
     turns.limit("high", 0)
-    assert turns.choose(2, 2, 0.0) == Choice("low")
+    assert turns.choose(2, 0.0, idle=True) == Choice("low")
     turns.limit("high", 1)
-    assert turns.choose(2, 2, 0.0) == Choice("high")
+    assert turns.choose(2, 0.0, idle=True) == Choice("high")
     turns.granted("high", 0.1, 0.0)
-    assert turns.choose(1, 1, 0.0) == Choice(None)
+    assert turns.choose(1, 0.0, idle=True) == Choice(None)
     turns.limit("high", None)
-    assert turns.choose(1, 1, 0.0) == Choice("high")
+    assert turns.choose(1, 0.0, idle=True) == Choice("high")
 
 
 @pytest.mark.parametrize(("max_share", "instances"), [(0.25, 1), (0.5, 2), (0.9, 1)])
@@ -236,4 +236,4 @@ def test_permits_of_a_job_that_died_do_not_count() -> None:
     turns.returned("dead", 9.0, 0.5, 0.5)
     turns.leave("dead")
     turns.asked("alive", 0.5)
-    assert turns.choose(1, 1, 0.5) == Choice("alive")
+    assert turns.choose(1, 0.5, idle=True) == Choice("alive")
