@@ -50,8 +50,8 @@ def main(
             yields_s.append(yielded_s)
             resumes_s.append(resumed_s)
             print(
-                f"weights {WEIGHTS[0]}:{WEIGHTS[1]} give {ratios[-1]:.2f}:1; a job of lower priority yields after "
-                f"{yielded_s:.2f} s, and goes on {resumed_s:.2f} s after the end of the other",
+                f"weights {WEIGHTS[0]}:{WEIGHTS[1]} give {ratios[-1]:.2f}:1; the server is rid of a lower priority "
+                f"after {yielded_s:.2f} s; that ends a part {resumed_s:.2f} s after the end of the other",
                 flush=True,
             )
     told = {"weights": ratios, "yields_s": yields_s, "resumes_s": resumes_s}
@@ -71,18 +71,17 @@ def by_weight(heavy: Way, light: Way, seconds: float) -> float:
 
 
 def by_priority(low: Way, high: Way, url: str) -> tuple[float, float]:
-    """How many seconds after the higher job has come the lower one ends its last part, and its next after that ends."""
+    """How many seconds after the higher job has come the server is rid of the lower one, and how many after the end of
+    the higher one that ends its next part.
+    """
     with in_its_stride(low):
         with in_its_stride(high):
             time.sleep(HIGHER_S)
             over_s = time.time()
-        came_s = came(high, url)
+        yielded_s = last(url, "yielded", low) - last(url, "holder came", high)
         while not any(over_s < moment_s for moment_s in ended(low)) and time.time() < over_s + SOON_S:
             time.sleep(0.1)
-    moments_s = ended(low)
-    last_s = max(moment_s for moment_s in moments_s if moment_s < over_s)
-    next_s = min((moment_s for moment_s in moments_s if moment_s > over_s), default=float("inf"))
-    return last_s - came_s, next_s - over_s
+    return yielded_s, min((moment_s for moment_s in ended(low) if moment_s > over_s), default=float("inf")) - over_s
 
 
 def ended(way: Way) -> Sequence[float]:
@@ -90,10 +89,9 @@ def ended(way: Way) -> Sequence[float]:
     return [file.stat().st_mtime for file in parts(way.output)]
 
 
-def came(way: Way, url: str) -> float:
-    """When a job last came to the limiter."""
-    events = (one for one in events_of(url) if one["event"] == "holder came")
-    return float([one["time"] for one in events if way.name in one["job"]][-1])
+def last(url: str, event: str, way: Way) -> float:
+    """When the limiter last wrote such an event of a job down."""
+    return float([one["time"] for one in events_of(url) if one["event"] == event and way.name in one["job"]][-1])
 
 
 if __name__ == "__main__":

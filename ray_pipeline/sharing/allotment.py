@@ -86,6 +86,8 @@ class Allotment:
         self._holders: dict[int, str] = {}
         self._steers: dict[str, Steer] = {}
         self._told: dict[int, Limit] = {}
+        self._before: dict[str, str] = {}
+        self._yielded: set[str] = set()
 
     def came(self, holder: int, hello: Hello, now_s: float) -> None:
         """A holder is there; it is told its limit. Raises MessageError or PermitError."""
@@ -104,6 +106,7 @@ class Allotment:
             control.batch_sent(now_s)
         self._note("holder came", job=hello.job, pid=hello.pid, held=len(hello.held))
         self._ask(control, now_s)
+        self._look_at_priorities(now_s)
         self._tell_limits()
 
     def left(self, holder: int, now_s: float) -> None:
@@ -121,6 +124,8 @@ class Allotment:
             self._turns.leave(job)
             del self._jobs[job]
             self._steers.pop(job, None)
+            self._before.pop(job, None)
+            self._yielded.discard(job)
             if self._jobs:
                 self._follow_jobs(now_s)
         self._note("holder left", job=job, held=len(held))
@@ -187,6 +192,7 @@ class Allotment:
             return None
         if now_s >= self._ask_at_s:
             self._ask(self._control, now_s)
+            self._look_at_priorities(now_s)
             self._tell_limits()
         while (choice := self._choice(now_s)).job is not None:
             wanted = self._ledger.grant(choice.job, now_s)
@@ -243,6 +249,18 @@ class Allotment:
             self._limit = limit
             self._note("limit", **vars(limit))
 
+    def _look_at_priorities(self, now_s: float) -> None:
+        """Finds who is kept out by whom; writes down when the server is rid of a job, and when that goes on."""
+        found = {job: self._turns.before(job, now_s) for job in self._jobs}
+        self._before = {job: before for job, before in found.items() if before is not None}
+        for job, before in self._before.items():
+            if job not in self._yielded and not self._turns.holds(job):
+                self._yielded.add(job)
+                self._note("yielded", job=job, to=before)
+        for job in self._yielded - self._before.keys():
+            self._yielded.remove(job)
+            self._note("goes on", job=job)
+
     def _tell_limits(self) -> None:
         """Tells each holder what holds for its job, if that is news."""
         for holder, job in self._holders.items():
@@ -253,10 +271,11 @@ class Allotment:
 
     def _limit_of(self, job: str) -> Limit:
         steer = self._steers.get(job)
-        if steer is None or (not steer.paused and steer.most_in_flight is None):
-            return self._limit
-        if steer.paused:
+        if steer is not None and steer.paused:
             return replace(self._limit, in_flight=0, cause=BY_HAND)
-        assert steer.most_in_flight is not None
+        if (before := self._before.get(job)) is not None:
+            return replace(self._limit, in_flight=0, cause=f"a job of higher priority goes first: {before}")
+        if steer is None or steer.most_in_flight is None:
+            return self._limit
         cause = f"at most {steer.most_in_flight} by hand; {self._limit.cause}"
         return replace(self._limit, in_flight=min(self._limit.in_flight, steer.most_in_flight), cause=cause)

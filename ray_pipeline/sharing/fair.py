@@ -70,6 +70,17 @@ class Turns:
         """A job may hold `most` permits at a time; with 0 it is out, and its priority keeps nobody from anything."""
         self._accounts[job].most = most
 
+    def before(self, job: str, now_s: float) -> str | None:
+        """A job that keeps this one out by its higher priority, if there is any."""
+        priority = self._accounts[job].terms.priority
+        alive = [other for other, account in self._accounts.items() if account.is_alive(now_s)]
+        first = max(alive, key=lambda other: self._accounts[other].terms.priority, default=job)
+        return first if self._accounts[first].terms.priority > priority else None
+
+    def holds(self, job: str) -> int:
+        """How many permits a job has."""
+        return self._accounts[job].held
+
     def asked(self, job: str, now_s: float) -> None:
         """A job waits for a permit more."""
         account = self._accounts[job]

@@ -11,6 +11,7 @@ import pytest
 
 from ray_pipeline.outcome import Outcome
 from ray_pipeline.sharing.allotment import ASK_EVERY_S, Allotment
+from ray_pipeline.sharing.fair import PRIORITY_HOLD_S
 from ray_pipeline.sharing.limit import Bound, Bounds, Limit
 from ray_pipeline.sharing.messages import Canary, Granted, Hello, Message, MessageError, Steer
 from ray_pipeline.sharing.permits import PermitError
@@ -287,6 +288,55 @@ def test_what_an_operator_said_ends_with_the_job(node: Node) -> None:
     node.allotment.take(2, 1, 0.1, 2.0)
     node.allotment.turn(2.0)
     assert node.granted() == [(2, 1)]
+
+
+def test_a_job_hears_and_the_log_says_that_a_higher_priority_goes_first(node: Node) -> None:
+    kept_out = replace(TWO, in_flight=0, cause="a job of higher priority goes first: high")
+    node.allotment.came(1, replace(HELLO, job="low"), 0.0)
+    node.allotment.take(1, 1, 0.1, 0.0)
+    node.allotment.turn(0.0)
+    node.said.clear()
+    node.allotment.came(2, replace(HELLO, job="high", priority=1), 1.0)
+    assert node.limits() == [(1, kept_out), (2, TWO)]
+    assert priorities(node) == [], "the server still works at its batch"
+    node.allotment.give(1, 1, 0.1, "success", 1.1)
+    node.allotment.turn(1.1)
+    assert priorities(node) == [("yielded", {"job": "low", "to": "high"})]
+    for now_s in (1.2, 5.9):
+        node.allotment.take(2, int(now_s * 10), 0.1, now_s)
+        node.allotment.turn(now_s)
+    assert len(priorities(node)) == 1
+    node.said.clear()
+    node.allotment.left(2, 6.0)
+    node.allotment.turn(6.0)
+    assert node.limits() == [(1, TWO)]
+    assert priorities(node)[1:] == [("goes on", {"job": "low"})]
+
+
+def test_who_came_while_a_higher_priority_is_there_hears_so_first(node: Node) -> None:
+    node.allotment.came(1, replace(HELLO, job="high", priority=1), 0.0)
+    node.allotment.came(2, replace(HELLO, job="low"), 0.0)
+    assert [limit.in_flight for holder, limit in node.limits() if holder == 2] == [0]
+    node.allotment.left(2, 1.0)
+    node.allotment.came(2, replace(HELLO, job="low", priority=1), 1.0)
+    assert node.limits() == [(2, TWO)]
+
+
+@pytest.mark.parametrize("silence_s", [PRIORITY_HOLD_S, 0.0])
+def test_a_higher_priority_that_wants_nothing_or_is_paused_keeps_nobody_out(node: Node, silence_s: float) -> None:
+    node.allotment.came(1, replace(HELLO, job="high", priority=1), 0.0)
+    node.allotment.came(2, replace(HELLO, job="low"), 0.0)
+    if not silence_s:
+        node.allotment.steer(Steer("high", paused=True, most_in_flight=None))
+    node.said.clear()
+    node.allotment.turn(ASK_EVERY_S + silence_s)
+    assert node.limits() == [(2, TWO)]
+    assert [event for event, _ in priorities(node)] == ["yielded", "goes on"]
+
+
+def priorities(node: Node) -> list[tuple[str, dict[str, Any]]]:
+    """What was written down of jobs that are kept out."""
+    return [(event, what) for event, what in node.events if event in ("yielded", "goes on")]
 
 
 def test_what_makes_no_sense_is_refused(node: Node) -> None:
