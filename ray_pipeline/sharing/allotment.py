@@ -86,7 +86,7 @@ class Allotment:
         self._holders: dict[int, str] = {}
         self._steers: dict[str, Steer] = {}
         self._told: dict[int, Limit] = {}
-        self._before: dict[str, str] = {}
+        self._kept_out: dict[str, str] = {}
         self._yielded: set[str] = set()
 
     def came(self, holder: int, hello: Hello, now_s: float) -> None:
@@ -106,8 +106,6 @@ class Allotment:
             control.batch_sent(now_s)
         self._note("holder came", job=hello.job, pid=hello.pid, held=len(hello.held))
         self._ask(control, now_s)
-        self._look_at_priorities(now_s)
-        self._tell_limits()
 
     def left(self, holder: int, now_s: float) -> None:
         """A holder is gone, if it ever introduced itself; its permits are free."""
@@ -124,7 +122,6 @@ class Allotment:
             self._turns.leave(job)
             del self._jobs[job]
             self._steers.pop(job, None)
-            self._before.pop(job, None)
             self._yielded.discard(job)
             if self._jobs:
                 self._follow_jobs(now_s)
@@ -192,8 +189,6 @@ class Allotment:
             return None
         if now_s >= self._ask_at_s:
             self._ask(self._control, now_s)
-            self._look_at_priorities(now_s)
-            self._tell_limits()
         while (choice := self._choice(now_s)).job is not None:
             wanted = self._ledger.grant(choice.job, now_s)
             self._turns.granted(choice.job, wanted.expected_s, now_s)
@@ -236,11 +231,14 @@ class Allotment:
         return self._control
 
     def _ask(self, control: Control, now_s: float) -> None:
+        """Finds what holds now, for all jobs and for each, and tells whom it concerns."""
         self._ask_at_s = now_s + ASK_EVERY_S
         found = control.limit(now_s)
         if found is not self._found:
             self._found = found
             self._compose()
+        self._look_at_priorities(now_s)
+        self._tell_limits()
 
     def _compose(self) -> None:
         cause = f"{self._found.cause}; {self._trouble}" if self._trouble else self._found.cause
@@ -251,13 +249,12 @@ class Allotment:
 
     def _look_at_priorities(self, now_s: float) -> None:
         """Finds who is kept out by whom; writes down when the server is rid of a job, and when that goes on."""
-        found = {job: self._turns.before(job, now_s) for job in self._jobs}
-        self._before = {job: before for job, before in found.items() if before is not None}
-        for job, before in self._before.items():
+        self._kept_out = self._turns.kept_out(now_s)
+        for job, before in self._kept_out.items():
             if job not in self._yielded and not self._turns.holds(job):
                 self._yielded.add(job)
                 self._note("yielded", job=job, to=before)
-        for job in self._yielded - self._before.keys():
+        for job in self._yielded - self._kept_out.keys():
             self._yielded.remove(job)
             self._note("goes on", job=job)
 
@@ -273,7 +270,7 @@ class Allotment:
         steer = self._steers.get(job)
         if steer is not None and steer.paused:
             return replace(self._limit, in_flight=0, cause=BY_HAND)
-        if (before := self._before.get(job)) is not None:
+        if (before := self._kept_out.get(job)) is not None:
             return replace(self._limit, in_flight=0, cause=f"a job of higher priority goes first: {before}")
         if steer is None or steer.most_in_flight is None:
             return self._limit

@@ -6,6 +6,7 @@ weight, and the job that is furthest behind is next. Times are seconds of a mono
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 PRIORITY_HOLD_S = 5.0
@@ -70,12 +71,11 @@ class Turns:
         """A job may hold `most` permits at a time; with 0 it is out, and its priority keeps nobody from anything."""
         self._accounts[job].most = most
 
-    def before(self, job: str, now_s: float) -> str | None:
-        """A job that keeps this one out by its higher priority, if there is any."""
-        priority = self._accounts[job].terms.priority
-        alive = [other for other, account in self._accounts.items() if account.is_alive(now_s)]
-        first = max(alive, key=lambda other: self._accounts[other].terms.priority, default=job)
-        return first if self._accounts[first].terms.priority > priority else None
+    def kept_out(self, now_s: float) -> dict[str, str]:
+        """The jobs that a higher priority keeps out, each with one that has it."""
+        able = self._able(now_s)
+        top = self._accounts[able[0]].terms.priority if able else -math.inf
+        return {job: able[0] for job, account in self._accounts.items() if account.terms.priority < top}
 
     def holds(self, job: str) -> int:
         """How many permits a job has."""
