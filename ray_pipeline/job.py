@@ -161,7 +161,7 @@ def _scored(
             report.connected(list(ways.values()))
             roll.begin(find_server, away, scoring.credentials)
             report.remaining(left)
-            # Closed before Ray is: a thread of Ray Data that goes on without Ray starts another one.
+            # Closed before Ray is, which its threads must not outlive.
             with closing(score_chunks(left.chunks, flow, len(crew.nodes), find_server, scoring, roll)) as scored:
                 told = roll.told(tell.parts(scored), tell.news(report.node))
                 noted = Ledger(output, again=left.again).noted(told)

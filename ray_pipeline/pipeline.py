@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -29,6 +32,8 @@ from triton_models.storage import Storage
 
 _WRITE_CPUS = 0.25
 _COMMITTED = "committed"
+_RAY_DATA_THREADS = ("StreamingExecutor", "iter_threaded", "ray-data-metadata-prefetch")
+_RAY_DATA_ENDS_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,10 @@ def score_chunks(
 def through_actors(
     chunks: Sequence[Chunk], flow: Flow, nodes: int, scorer: type[ChunkScorer], arguments: dict[str, Any]
 ) -> Generator[Committed, None, None]:
-    """Reads, prepares and commits chunks; between, one actor on each node calls a `scorer` made with `arguments`."""
+    """Reads, prepares and commits chunks; between, one actor on each node calls a `scorer` made with `arguments`.
+
+    When it is exhausted or closed, nothing of Ray Data is at work any more, and Ray may be shut down.
+    """
     if not chunks:
         return
     _configure()
@@ -94,9 +102,11 @@ def through_actors(
     )
     # A result that Ray fetches ahead is passed on only when the next one comes, and Ray measures what may wait to be
     # committed by its size: after three results of unlike sizes it commits nothing more until all is scored.
-    for results in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for committed in results[_COMMITTED].to_pylist():
-            yield Committed.of_json(committed)
+    batches = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    with _ray_data_ended(), closing(iter(batches)) as batches_of_results:
+        for results in batches_of_results:
+            for committed in results[_COMMITTED].to_pylist():
+                yield Committed.of_json(committed)
 
 
 class ChunkScorer(Protocol):
@@ -150,6 +160,22 @@ def _rejections(table: pa.Table) -> dict[str, int]:
     """How many rows were rejected at each stage with each error, by both together."""
     rejected = zip(table[STAGE].to_pylist(), table[ERROR].to_pylist(), strict=True)
     return dict(Counter(f"{stage}: {error}" for stage, error in rejected if error is not None))
+
+
+@contextmanager
+def _ray_data_ended() -> Iterator[None]:
+    """After the block no thread of Ray Data is at work.
+
+    Ray Data waits for its own for 2 s, which is too little on a busy machine. One that calls Ray after `ray.shutdown`
+    ends this process without a word, or starts another Ray.
+    """
+    try:
+        yield
+    finally:
+        patience = time.monotonic() + _RAY_DATA_ENDS_S
+        for thread in threading.enumerate():
+            if thread.name.startswith(_RAY_DATA_THREADS):
+                thread.join(max(0.0, patience - time.monotonic()))
 
 
 def _configure() -> None:

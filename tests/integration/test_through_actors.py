@@ -1,16 +1,19 @@
-"""A chunk that is scored is committed and told of then, and not when the next ones are scored too."""
+"""The way through Ray Data: a chunk is told of when it is scored, and whoever leaves early leaves nothing at work."""
 
 from __future__ import annotations
 
 import itertools
 import queue
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from ray.data._internal.execution.streaming_executor import StreamingExecutor
+from ray.data._internal.execution.streaming_executor_state import Topology
 
 from ray_pipeline.chunk import Chunk, Piece
 from ray_pipeline.pipeline import Flow, through_actors
@@ -39,16 +42,21 @@ class Held:
         return replace(course_of(table), node="node" * (100 if number == 1 else 1)).on(table)
 
 
-@pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")  # what Ray Data says of its own settings
-def test_what_is_scored_is_told_while_others_wait(tmp_path: Path) -> None:
-    folder, output, word = tmp_path / "in", tmp_path / "out", tmp_path / "word"
-    write_numbers(folder / "a.parquet", range(ROWS * CHUNKS))
-    source = open_storage(str(folder))
+def place(folder: Path) -> tuple[list[Chunk], Flow]:
+    """Chunks of numbers in the folder, and their way into it."""
+    write_numbers(folder / "in" / "a.parquet", range(ROWS * CHUNKS))
+    source = open_storage(str(folder / "in"))
     found = source.stat("a.parquet")
     assert found is not None
     chunks = [Chunk((Piece("a.parquet", found.stamp, ROWS, ROWS * number),)) for number in range(CHUNKS)]
     schema = pa.schema([("id", pa.int64())])
-    flow = Flow(source, open_storage(str(output)), ParquetSink(), schema, models=(), keep=("id",))
+    return chunks, Flow(source, open_storage(str(folder / "out")), ParquetSink(), schema, models=(), keep=("id",))
+
+
+@pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")  # what Ray Data says of its own settings
+def test_what_is_scored_is_told_while_others_wait(tmp_path: Path) -> None:
+    chunks, flow = place(tmp_path)
+    word = tmp_path / "word"
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def score() -> None:
@@ -65,3 +73,28 @@ def test_what_is_scored_is_told_while_others_wait(tmp_path: Path) -> None:
             word.touch()
             scoring.join()
     assert told.qsize() == CHUNKS
+
+
+@pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")
+def test_whoever_leaves_early_leaves_no_thread_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks, flow = place(tmp_path)
+    one_is_told, at_a_slow_step = threading.Event(), threading.Event()
+    step = StreamingExecutor._scheduling_loop_step
+
+    def slow_step(self: StreamingExecutor, topology: Topology) -> bool:
+        """As on a busy machine: Ray Data itself waits for 2 s."""
+        if one_is_told.is_set():
+            at_a_slow_step.set()
+            time.sleep(4.0)
+        return bool(step(self, topology))
+
+    monkeypatch.setattr(StreamingExecutor, "_scheduling_loop_step", slow_step)
+    with connected(None):
+        with closing(through_actors(chunks, flow, 1, Held, {"word": tmp_path / "word"})) as results:
+            next(results)
+            one_is_told.set()
+            assert at_a_slow_step.wait(60.0)
+        at_work = [thread for thread in threading.enumerate() if isinstance(thread, StreamingExecutor)]
+        for thread in at_work:
+            thread.join()  # as it would end this process
+    assert not at_work
