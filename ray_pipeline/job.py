@@ -17,6 +17,7 @@ from ray_pipeline.output.fingerprint import Fingerprint, fingerprint, fixed_vers
 from ray_pipeline.output.ledger import Ledger
 from ray_pipeline.output.left import Left, what_is_left
 from ray_pipeline.output.lock import check_free, locked
+from ray_pipeline.output.steering import read_steering
 from ray_pipeline.output.success import Totals, finish, read_success, withdraw
 from ray_pipeline.pipeline import Flow, score_chunks
 from ray_pipeline.placement import addresses_of, connected
@@ -85,6 +86,8 @@ def run_job(
             report.resolved(crew.models, nodes)
             manners = manners_of(spec, output, home, crew)
             mind_users(spec, manners, front, crew, report)
+            if manners is not None:
+                report.steered(read_steering(output))
             results = _scored(spec, output, home, plan, left, crew, manners, report, telemetry)
             totals = finish(output, SINKS[spec.output.format], plan, results)
     report.finished(totals)

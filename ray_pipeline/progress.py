@@ -12,6 +12,7 @@ from ray_pipeline.errors import OutputError
 from ray_pipeline.output import ledger, lock, parts
 from ray_pipeline.output.claim import check_job, read_claim, read_plan
 from ray_pipeline.output.fingerprint import Fingerprint
+from ray_pipeline.output.steering import Steering, read_steering
 from ray_pipeline.output.success import read_manifest, read_success, results_of
 from ray_pipeline.plan import Plan, make_plan
 from ray_pipeline.sinks.base import Sink
@@ -27,7 +28,8 @@ _PARTS_AT_ONCE = 16
 class Progress:
     """How far a job is. `scored` and `rejected` are rows of committed chunks, None where they were not counted.
 
-    `bytes_done` are those of the data parts. `runs` says for people whether a run works on it, as `is_running` does.
+    `bytes_done` are those of the data parts. `runs` says for people whether a run works on it, as `is_running` does;
+    `steering` is what an operator has said of it.
     """
 
     plan: Plan
@@ -38,6 +40,7 @@ class Progress:
     rejected: int | None
     rows_per_s: float | None
     runs: str
+    steering: Steering
     is_running: bool
     is_complete: bool
 
@@ -121,6 +124,7 @@ def _progress(output: Storage, sink: Sink, plan: Plan, *, count: bool) -> Progre
         rejected=sum(result.rejected for result in results) if results is not None else None,
         rows_per_s=ledger.rows_per_s(output),
         runs=runs,
+        steering=read_steering(output),
         is_running=is_running,
         is_complete=read_success(output) is not None,
     )

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ray_pipeline.models import JobModel
 from ray_pipeline.output.left import Left
+from ray_pipeline.output.steering import Steering
 from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh, named
@@ -64,6 +65,11 @@ class Report:
         most = f"{bound.slo_s * 1e3:g} ms" if bound.slo_s is not None else f"{bound.max_slowdown:g} times as long"
         self._say(f"        {bound.quantile:.0%} of online users wait at most {most}; what limits the job is told in")
         self._say(f"        {manners.home}/logs/limiter-*.jsonl of each node")
+
+    def steered(self, steering: Steering) -> None:
+        """Says what an operator has said of the job before it began."""
+        for line in steering.told(self._output):
+            self._say(f"by hand {line}")
 
     def balanced(self, online: str, why_not: str | None) -> None:
         """Says whether the threads of the server `online` are kept from sharing processors."""

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ray_pipeline.errors import OutputError
 from ray_pipeline.output import lock, parts
+from ray_pipeline.output.steering import read_steering
 from ray_pipeline.output.success import Totals, read_success
 from ray_pipeline.progress import opened
 from ray_pipeline.report import counted, duration
@@ -40,10 +41,13 @@ def watch(uri: str, endpoint_url: str | None, console: Console, pause: Callable[
                 view.add(page)
                 after, news_s = path, time.monotonic()
             done = sum(rows_of.get(chunk, 0) for chunk in parts.committed(output, sink))
+            by_hand = read_steering(output).told(output.uri)
             if console.is_terminal:
-                live.update(picture(output.uri, view, done, plan.rows, time.time()), refresh=True)
+                live.update(picture(output.uri, view, done, plan.rows, time.time(), by_hand), refresh=True)
             else:
-                console.print(_progress(view.nodes(time.time()), done, plan.rows), highlight=False)
+                said = "".join(f"; by hand {line}" for line in by_hand)
+                progress = _progress(view.nodes(time.time()), done, plan.rows)
+                console.print(f"{progress}{said}", highlight=False, markup=False, soft_wrap=True)
             if (totals := read_success(output)) is not None:
                 break
             over = view.last is not None and view.last.over
@@ -66,12 +70,15 @@ def _check_alive(output: Storage, last: Page | None) -> None:
     raise OutputError(f"{output.uri}: {dead}, and it is not complete; `rayton score` with its job file goes on")
 
 
-def picture(uri: str, view: View, done: int, rows: int, now_s: float) -> RenderableType:
-    """What is shown at a time of day, in seconds since 1970: how far the job is, its nodes, and what it rejects."""
+def picture(uri: str, view: View, done: int, rows: int, now_s: float, by_hand: Sequence[str]) -> RenderableType:
+    """What is shown at a time of day, in seconds since 1970: how far the job is, what holds `by_hand`, its nodes, and
+    what it rejects.
+    """
     nodes = view.nodes(now_s)
     how_far = Table.grid(padding=(0, 2))
     how_far.add_row(ProgressBar(total=max(rows, 1), completed=done, width=40), _progress(nodes, done, rows))
-    shown: list[RenderableType] = [Text(uri), how_far, Text(), _nodes(nodes)]
+    shown: list[RenderableType] = [Text(uri), how_far, *(Text(f"by hand {line}") for line in by_hand)]
+    shown += [Text(), _nodes(nodes)]
     shown += [Text(f"{node.node}: {node.limit.cause}") for node in nodes if node.limit is not None]
     if spent := view.seconds.total():
         shares = ", ".join(f"{stage} {seconds / spent:.0%}" for stage, seconds in view.seconds.items())

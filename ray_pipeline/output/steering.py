@@ -23,6 +23,13 @@ class Steering:
     paused: bool = False
     most_in_flight: Annotated[int, Within(0, math.inf)] | None = None
 
+    def told(self, uri: str) -> list[str]:
+        """What holds by hand for the job of an output folder, and what takes it back; nothing if nothing does."""
+        lines = [f"paused; `rayton resume {uri}` lets it go on"] if self.paused else []
+        if self.most_in_flight is not None:
+            lines.append(f"at most {self.most_in_flight} in flight at each node; `rayton limit {uri}` takes that back")
+        return lines
+
 
 _READ = reader_of(Steering)
 

@@ -59,6 +59,7 @@ def test_a_job_is_paused_and_goes_on(job: Path, home: Path, tmp_path: Path, mini
         assert "paused" in run_rayton(home, "pause", str(output)).stdout
         stopped = _await_standstill(output)
         assert process.poll() is None
+        assert f"\nby hand paused; `rayton resume {output}` lets" in run_rayton(home, "status", str(output)).stdout
         run_rayton(home, "resume", str(output))
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors

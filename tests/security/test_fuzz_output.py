@@ -151,7 +151,7 @@ def test_a_page_of_the_record(folder: Path, content: bytes) -> None:
     for _, page in pages or ():
         view = View()
         view.add(page)
-        picture(output.uri, view, 0, 1, page.at_s)
+        picture(output.uri, view, 0, 1, page.at_s, ())
         figures_of(Recorded([page])).cost(1.0)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from ray_pipeline.errors import OutputError
 from ray_pipeline.output.fingerprint import fingerprint
 from ray_pipeline.output.lock import locked
+from ray_pipeline.output.steering import steer
 from ray_pipeline.overview import Overview
 from ray_pipeline.progress import planned, status, verify
 from ray_pipeline.sinks.formats import SINKS
@@ -151,6 +152,22 @@ def test_status_while_a_run_works_tells_who_and_how_long(job: CommittedJob) -> N
         lines = told(job)
     assert lines[-2] == "left    2 rows, about 20s at 0 rows/s"
     assert lines[-1].startswith("run     a run is working on it: process ")
+
+
+def test_status_tells_what_holds_by_hand_and_how_to_take_it_back(job: CommittedJob) -> None:
+    job.begin()
+    steer(job.output.uri, None, paused=True)
+    steer(job.output.uri, None, most_in_flight=1)
+    assert told(job)[-2:] == [
+        "by hand paused; `rayton resume out` lets it go on",
+        "by hand at most 1 in flight at each node; `rayton limit out` takes that back",
+    ]
+    steer(job.output.uri, None, paused=False)
+    steer(job.output.uri, None, most_in_flight=None)
+    assert told(job)[-1] == "run     no run is working on it"
+    steer(job.output.uri, None, paused=True)
+    job.commit_all()
+    assert told(job)[-1] == "        the job is complete"
 
 
 def test_status_of_a_complete_job(job: CommittedJob) -> None:

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from ray_pipeline.output.left import Left
+from ray_pipeline.output.steering import Steering
 from ray_pipeline.output.success import Totals
 from ray_pipeline.plan import Plan
 from ray_pipeline.refresh import Refresh
@@ -115,6 +116,13 @@ def test_a_shared_lane_is_told_with_what_is_unsafe_about_it(
         "        /home/me/.rayton/logs/limiter-*.jsonl of each node",
         "caution minilm: instance_group has 1 instance",
     ]
+
+
+def test_a_job_that_was_paused_before_it_began_says_so(report: Report, printed: StringIO) -> None:
+    report.steered(Steering())
+    assert printed.getvalue() == ""
+    report.steered(Steering(paused=True))
+    assert printed.getvalue() == f"by hand paused; `rayton resume {OUT}` lets it go on\n"
 
 
 def test_a_job_without_rejected_rows_does_not_send_anyone_to_look_for_them(report: Report, printed: StringIO) -> None:
