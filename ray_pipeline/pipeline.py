@@ -33,7 +33,10 @@ from triton_models.storage import Storage
 _WRITE_CPUS = 0.25
 _COMMITTED = "committed"
 _RAY_DATA_THREADS = ("StreamingExecutor", "iter_threaded", "ray-data-metadata-prefetch")
+"""Those that call Ray by themselves. The one named Prefetcher, which outlives its dataset, waits for them."""
+
 _RAY_DATA_ENDS_S = 60.0
+"""Nobody can end a thread that does not come to its end, as where a cluster does not answer any more."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ def through_actors(
     # A result that Ray fetches ahead is passed on only when the next one comes, and Ray measures what may wait to be
     # committed by its size: after three results of unlike sizes it commits nothing more until all is scored.
     batches = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    with _ray_data_ended(), closing(iter(batches)) as batches_of_results:
-        for results in batches_of_results:
+    with _ray_data_ended(), closing(iter(batches)) as committed_batches:
+        for results in committed_batches:
             for committed in results[_COMMITTED].to_pylist():
                 yield Committed.of_json(committed)
 
@@ -172,10 +175,10 @@ def _ray_data_ended() -> Iterator[None]:
     try:
         yield
     finally:
-        patience = time.monotonic() + _RAY_DATA_ENDS_S
+        ends_s = time.monotonic() + _RAY_DATA_ENDS_S
         for thread in threading.enumerate():
             if thread.name.startswith(_RAY_DATA_THREADS):
-                thread.join(max(0.0, patience - time.monotonic()))
+                thread.join(max(0.0, ends_s - time.monotonic()))
 
 
 def _configure() -> None:
