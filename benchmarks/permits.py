@@ -103,21 +103,23 @@ def actor(address: str, permits: int, rayton_home: Path, batches: bool) -> None:
     """Takes permits one after the other; prints how many a second, and the milliseconds that each cost in all."""
     client = Client(address, row())
     holder = Holder(address, Hello("job", os.getpid(), BOUND, 1, row()), rayton_home, NoListener())
-    costs_ms = []
-    for number in range(WARM_UP + permits):
+
+    def cost_ms() -> float:
         asked_s = time.perf_counter()
-        if number == WARM_UP:
-            began_s = asked_s
         permit = holder.take(BATCH_S)
         had_s = time.perf_counter()
         if batches:
             client.alone()
         done_s = time.perf_counter()
         permit.give(done_s - had_s, "success")
-        given_s = time.perf_counter()
-        costs_ms.append(1000 * (had_s - asked_s + given_s - done_s))
+        return 1000 * (had_s - asked_s + time.perf_counter() - done_s)
+
+    for _ in range(WARM_UP):
+        cost_ms()
+    began_s = time.perf_counter()
+    costs_ms = [cost_ms() for _ in range(permits)]
+    print(permits / (time.perf_counter() - began_s), *(f"{one_ms:.4f}" for one_ms in costs_ms))
     holder.close()
-    print(permits / (given_s - began_s), *(f"{one_ms:.4f}" for one_ms in costs_ms[WARM_UP:]))
 
 
 def report(permits: int, runs: Sequence[Run]) -> None:

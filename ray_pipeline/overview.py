@@ -42,7 +42,7 @@ class Overview:
             self._say(f"left    {progress.plan.rows - progress.rows_done:,} rows, {self._time(progress)}")
             self._say(f"run     {progress.runs}")
             for line in progress.steering.told(self._output):
-                self._say(f"by hand {line}")
+                self._say(line)
 
     def verified(self, checked: Iterator[tuple[int, str | None]]) -> None:
         """The verdict. Raises OutputError naming every part that is not what it should be."""

@@ -69,7 +69,7 @@ class Report:
     def steered(self, steering: Steering) -> None:
         """Says what an operator has said of the job before it began."""
         for line in steering.told(self._output):
-            self._say(f"by hand {line}")
+            self._say(line)
 
     def balanced(self, online: str, why_not: str | None) -> None:
         """Says whether the threads of the server `online` are kept from sharing processors."""

@@ -45,9 +45,8 @@ def watch(uri: str, endpoint_url: str | None, console: Console, pause: Callable[
             if console.is_terminal:
                 live.update(picture(output.uri, view, done, plan.rows, time.time(), by_hand), refresh=True)
             else:
-                said = "".join(f"; by hand {line}" for line in by_hand)
-                progress = _progress(view.nodes(time.time()), done, plan.rows)
-                console.print(f"{progress}{said}", highlight=False, markup=False, soft_wrap=True)
+                line = "; ".join([_progress(view.nodes(time.time()), done, plan.rows), *by_hand])
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
             if (totals := read_success(output)) is not None:
                 break
             over = view.last is not None and view.last.over
@@ -77,8 +76,7 @@ def picture(uri: str, view: View, done: int, rows: int, now_s: float, by_hand: S
     nodes = view.nodes(now_s)
     how_far = Table.grid(padding=(0, 2))
     how_far.add_row(ProgressBar(total=max(rows, 1), completed=done, width=40), _progress(nodes, done, rows))
-    shown: list[RenderableType] = [Text(uri), how_far, *(Text(f"by hand {line}") for line in by_hand)]
-    shown += [Text(), _nodes(nodes)]
+    shown: list[RenderableType] = [Text(uri), how_far, *map(Text, by_hand), Text(), _nodes(nodes)]
     shown += [Text(f"{node.node}: {node.limit.cause}") for node in nodes if node.limit is not None]
     if spent := view.seconds.total():
         shares = ", ".join(f"{stage} {seconds / spent:.0%}" for stage, seconds in view.seconds.items())

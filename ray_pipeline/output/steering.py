@@ -25,9 +25,10 @@ class Steering:
 
     def told(self, uri: str) -> list[str]:
         """What holds by hand for the job of an output folder, and what takes it back; nothing if nothing does."""
-        lines = [f"paused; `rayton resume {uri}` lets it go on"] if self.paused else []
+        lines = [f"by hand paused; `rayton resume {uri}` lets it go on"] if self.paused else []
         if self.most_in_flight is not None:
-            lines.append(f"at most {self.most_in_flight} in flight at each node; `rayton limit {uri}` takes that back")
+            most = f"at most {self.most_in_flight} in flight at each node"
+            lines.append(f"by hand {most}; `rayton limit {uri}` takes that back")
         return lines
 
 
